@@ -1,0 +1,1 @@
+"""The Dagster assets: data, model, feedback and monitoring."""

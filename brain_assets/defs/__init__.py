@@ -1,0 +1,1 @@
+"""Assets, checks, jobs and sensors, one module a group."""

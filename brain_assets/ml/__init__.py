@@ -1,0 +1,1 @@
+"""Plain functions behind the assets; nothing here knows Dagster."""

@@ -1,0 +1,1 @@
+"""The `brain` command and the embedded platform: the composition root."""

@@ -1,0 +1,203 @@
+"""The inference bundle: everything that serving needs of a model, in a few verified files.
+
+`model.onnx` takes `images`, uint8 (N, S, S, 1) as `imaging.model_tensor` makes them, and gives
+`probabilities` float32 (N, 4), calibrated, in the order of `labels.CLASSES`;
+`embedding` float32 (N, E); `activation_map` float32 (N, h, w, 4), the evidence for each class.
+"""
+
+import hashlib
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Literal, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from brain_core.errors import BundleError, ModelUnavailable, ObjectNotFound
+from brain_core.gate import Gate
+from brain_core.labels import CLASSES
+from brain_core.storage import CHAMPION_KEY, Bucket, model_key, read_json
+
+MODEL_FILE = "model.onnx"
+GATE_FILE = "gate.npz"
+SPLIT_FILE = "split.parquet"
+REFERENCE_FILE = "reference.parquet"
+MANIFEST_FILE = "manifest.json"
+CONTENT_FILES = (MODEL_FILE, GATE_FILE, SPLIT_FILE, REFERENCE_FILE)
+SCHEMA_VERSION = 1
+
+
+class Provenance(BaseModel):
+    """What a model was trained on."""
+
+    source: Literal["sample", "public", "own"]
+    feedback: bool
+
+
+class Manifest(BaseModel):
+    """What a bundle says about itself (`manifest.json`)."""
+
+    model_config = ConfigDict(protected_namespaces=())
+
+    schema_version: int = SCHEMA_VERSION
+    version: str = Field(description="Version of the registered model.")
+    created_at: datetime
+    classes: tuple[str, ...] = CLASSES
+    input_size: int = Field(description="Height and width of the model's input in pixels.")
+    temperature: float = Field(gt=0, description="Divides the logits before the softmax, inside the graph.")
+    uncertain_below: float = Field(ge=0, le=1, description="Confidence below which an answer says `uncertain`.")
+    data_version: str
+    code_version: str
+    metrics: dict[str, Any]
+    provenance: Provenance
+    sha256: dict[str, str] = Field(description="Hash of every other file of the bundle.")
+
+
+class ChampionPointer(BaseModel):
+    """Which bundle serving answers with (`models/champion.json`)."""
+
+    version: str
+    sha256: str = Field(description="Hash of the bundle's manifest.json.")
+    promoted_at: datetime
+    promoted_by: str
+
+
+class Session(Protocol):
+    """Runs a model; hides ONNX Runtime."""
+
+    def run(self, images: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
+        """Probabilities, embedding and activation map of uint8 (N, S, S, 1)."""
+
+
+class OnnxSession:
+    """A model in ONNX Runtime on the CPU."""
+
+    OUTPUTS = ("probabilities", "embedding", "activation_map")
+
+    def __init__(self, model: bytes, threads: int = 1) -> None:
+        import onnxruntime
+
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = threads
+        options.inter_op_num_threads = 1
+        # Spinning threads would take the cores from the other requests.
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        try:
+            self._session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+        except Exception as exc:
+            raise BundleError(f"{MODEL_FILE} cannot be loaded: {exc}") from exc
+        missing = set(self.OUTPUTS) - {output.name for output in self._session.get_outputs()}
+        if missing:
+            raise BundleError(f"{MODEL_FILE} lacks the outputs {sorted(missing)}.")
+
+    def run(self, images: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
+        """Probabilities, embedding and activation map of uint8 (N, S, S, 1)."""
+        probabilities, embedding, activation_map = self._session.run(list(self.OUTPUTS), {"images": images})
+        return probabilities, embedding, activation_map
+
+
+@dataclass(frozen=True)
+class Inference:
+    """What the model says about one image.
+
+    Attributes:
+        probabilities: float32 (4,), sums to 1.
+        embedding: float32 (E,).
+        activation_map: float32 (h, w), the evidence for the predicted class.
+    """
+
+    probabilities: NDArray[np.float32]
+    embedding: NDArray[np.float32]
+    activation_map: NDArray[np.float32]
+
+    @property
+    def predicted_class(self) -> str:
+        """The most probable class."""
+        return CLASSES[int(self.probabilities.argmax())]
+
+    @property
+    def confidence(self) -> float:
+        """Probability of the predicted class."""
+        return float(self.probabilities.max())
+
+
+@dataclass(frozen=True)
+class InferenceBundle:
+    """A loaded and verified model with its gate."""
+
+    manifest: Manifest
+    session: Session
+    gate: Gate
+
+    def predict(self, images: NDArray[np.uint8]) -> list[Inference]:
+        """Run the model on uint8 (N, S, S, 1) as `imaging.model_tensor` makes them."""
+        probabilities, embeddings, maps = self.session.run(images)
+        winners = probabilities.argmax(axis=-1)
+        return [
+            Inference(p, e, m[..., winner])
+            for p, e, m, winner in zip(probabilities, embeddings, maps, winners, strict=True)
+        ]
+
+    def is_uncertain(self, inference: Inference) -> bool:
+        """Is the confidence below the model's own threshold?"""
+        return inference.confidence < self.manifest.uncertain_below
+
+
+def load_bundle(bucket: Bucket, version: str, threads: int = 1) -> InferenceBundle:
+    """Read, verify and load the bundle of a version.
+
+    Raises:
+        BundleError: a file is missing, altered or of another version.
+        StorageError: the bucket is away.
+    """
+    manifest = load_manifest(bucket, version)
+    files = {name: _verified(bucket, manifest, name) for name in CONTENT_FILES}
+    session = OnnxSession(files[MODEL_FILE], threads)
+    return InferenceBundle(manifest, session, Gate.from_bytes(files[GATE_FILE]))
+
+
+def load_manifest(bucket: Bucket, version: str) -> Manifest:
+    """The manifest of a version, checked against what this code understands.
+
+    Raises:
+        BundleError: there is none, or it is of a newer schema or another class order.
+    """
+    try:
+        manifest = Manifest.model_validate(read_json(bucket, model_key(version, MANIFEST_FILE)))
+    except ObjectNotFound as exc:
+        raise BundleError(f"There is no bundle of version {version!r} in the bucket.") from exc
+    except ValidationError as exc:
+        raise BundleError(f"{MANIFEST_FILE} of version {version!r} is not valid: {exc}") from exc
+    if manifest.schema_version > SCHEMA_VERSION:
+        raise BundleError(f"The bundle has schema {manifest.schema_version}; this code knows {SCHEMA_VERSION}. Update.")
+    if manifest.classes != CLASSES:
+        raise BundleError(f"The bundle has the classes {manifest.classes}, not {CLASSES}.")
+    return manifest
+
+
+def read_champion(bucket: Bucket) -> ChampionPointer:
+    """The published champion.
+
+    Raises:
+        ModelUnavailable: none has been published yet.
+    """
+    try:
+        return ChampionPointer.model_validate(read_json(bucket, CHAMPION_KEY))
+    except ObjectNotFound as exc:
+        raise ModelUnavailable("No model has been published yet. Let the pipeline finish its first build.") from exc
+
+
+def sha256(data: bytes) -> str:
+    """Hexadecimal SHA-256."""
+    return hashlib.sha256(data).hexdigest()
+
+
+def _verified(bucket: Bucket, manifest: Manifest, name: str) -> bytes:
+    try:
+        data = bucket.read(model_key(manifest.version, name))
+    except ObjectNotFound as exc:
+        raise BundleError(f"The bundle {manifest.version!r} lacks {name}.") from exc
+    if sha256(data) != manifest.sha256.get(name):
+        raise BundleError(f"{name} of bundle {manifest.version!r} is not the file that was published (sha256 differs).")
+    return data

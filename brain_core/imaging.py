@@ -1,0 +1,154 @@
+"""From bytes to the model's input: the one preprocessing, used by training and by serving.
+
+An image is decoded once, into a `DecodedImage`; everything else (descriptors, gate, model tensor) starts from there.
+"""
+
+import io
+import warnings
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from brain_core.errors import ImageTooLarge, UndecodableImage, UnsupportedImageType
+
+FORMATS = ("JPEG", "PNG")
+MODEL_SIZE = 128
+"""Height and width of the model's input in pixels."""
+
+_SIXTEEN_BIT_MODES = frozenset({"I", "I;16", "I;16B", "I;16L", "F"})
+
+
+@dataclass(frozen=True)
+class ImageLimits:
+    """What is accepted before anything is decoded."""
+
+    max_bytes: int = 10 * 2**20
+    max_pixels: int = 25_000_000
+
+
+@dataclass(frozen=True)
+class DecodedImage:
+    """One decoded image.
+
+    Attributes:
+        grey: luminance, uint8 (H, W), with the EXIF orientation applied.
+        channel_spread: mean over the pixels of max - min of R, G and B, in [0, 255]; 0 for a grey image.
+        width: pixels of `grey` across.
+        height: pixels of `grey` down.
+        format: `JPEG` or `PNG`, told from the content.
+    """
+
+    grey: NDArray[np.uint8]
+    channel_spread: float
+    width: int
+    height: int
+    format: str
+
+
+def decode(data: bytes, limits: ImageLimits | None = None) -> DecodedImage:
+    """Decode a JPEG or PNG safely: type by content, limits from the header, then the full decode.
+
+    Grey, RGB, CMYK, palette, alpha (on black) and 16-bit images are all understood.
+
+    Raises:
+        ImageTooLarge: more bytes or pixels than `limits` allow.
+        UnsupportedImageType: the content is neither JPEG nor PNG.
+        UndecodableImage: empty, truncated or damaged.
+    """
+    limits = limits or ImageLimits()
+    if not data:
+        raise UndecodableImage("The file is empty. Send a JPEG or PNG image.")
+    if len(data) > limits.max_bytes:
+        raise ImageTooLarge(f"The file has {len(data)} bytes; at most {limits.max_bytes} are accepted.")
+    with _open(data) as image:
+        _check_pixels(image, limits)
+        return _decoded(image)
+
+
+def model_tensor(image: DecodedImage, size: int = MODEL_SIZE) -> NDArray[np.uint8]:
+    """The model's input for one image: uint8 (size, size, 1) in [0, 255].
+
+    The image is resized without keeping its aspect, as the public data set was; positions given as fractions of
+    width and height therefore mean the same place before and after.
+    """
+    return resize(image.grey, size)[..., np.newaxis]
+
+
+def resize(grey: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
+    """Resize uint8 (H, W) to (size, size) by area-aware bilinear filtering (antialiased)."""
+    resized = Image.fromarray(grey).resize((size, size), Image.Resampling.BILINEAR)
+    return np.asarray(resized, dtype=np.uint8)
+
+
+def encode_png(pixels: NDArray[np.uint8]) -> bytes:
+    """PNG bytes of uint8 (H, W) or (H, W, 3)."""
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, format="PNG", optimize=False)
+    return buffer.getvalue()
+
+
+def encode_jpeg(pixels: NDArray[np.uint8], quality: int = 90) -> bytes:
+    """JPEG bytes of uint8 (H, W) or (H, W, 3)."""
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, format="JPEG", quality=quality)
+    return buffer.getvalue()
+
+
+def _open(data: bytes) -> Image.Image:
+    try:
+        with warnings.catch_warnings():
+            # Pillow only warns about bombs below twice its limit; our own limit is checked next.
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            return Image.open(io.BytesIO(data), formats=FORMATS)
+    except UnidentifiedImageError as exc:
+        raise UnsupportedImageType("The content is neither JPEG nor PNG. Send one of these two.") from exc
+    except Image.DecompressionBombError as exc:
+        raise ImageTooLarge("The image has far more pixels than are accepted.") from exc
+    except (OSError, ValueError, SyntaxError) as exc:
+        raise UndecodableImage(f"The image's header is damaged: {exc}.") from exc
+
+
+def _check_pixels(image: Image.Image, limits: ImageLimits) -> None:
+    pixels = image.width * image.height
+    if pixels > limits.max_pixels:
+        raise ImageTooLarge(
+            f"The image has {image.width}x{image.height} pixels; at most {limits.max_pixels} are accepted."
+        )
+
+
+def _decoded(image: Image.Image) -> DecodedImage:
+    image_format = str(image.format)
+    try:
+        upright = ImageOps.exif_transpose(image)
+        upright.load()
+        grey, spread = _grey_and_spread(upright)
+    except (OSError, ValueError, SyntaxError, IndexError) as exc:
+        raise UndecodableImage(f"The image is damaged or truncated: {exc}.") from exc
+    height, width = grey.shape
+    return DecodedImage(grey, spread, width, height, image_format)
+
+
+def _grey_and_spread(image: Image.Image) -> tuple[NDArray[np.uint8], float]:
+    if image.mode in _SIXTEEN_BIT_MODES:
+        return _scaled_to_uint8(np.asarray(image, dtype=np.float64)), 0.0
+    if image.mode in {"L", "1"}:
+        return np.array(image.convert("L"), dtype=np.uint8), 0.0
+    colour = _on_black(image) if image.has_transparency_data else image.convert("RGB")
+    channels = np.asarray(colour, dtype=np.uint8)
+    spread = float((channels.max(axis=-1) - channels.min(axis=-1)).mean())
+    return np.array(colour.convert("L"), dtype=np.uint8), spread
+
+
+def _on_black(image: Image.Image) -> Image.Image:
+    rgba = image.convert("RGBA")
+    black = Image.new("RGBA", rgba.size, (0, 0, 0, 255))
+    return Image.alpha_composite(black, rgba).convert("RGB")
+
+
+def _scaled_to_uint8(values: NDArray[np.float64]) -> NDArray[np.uint8]:
+    # 12-bit scanners fill only a part of the 16 bits, so the image's own range is used.
+    low, high = float(values.min()), float(values.max())
+    span = high - low if high > low else 1.0
+    return np.round((values - low) / span * 255).astype(np.uint8)

@@ -1,0 +1,1 @@
+"""The history of the `brain` database (Alembic)."""

@@ -1,0 +1,251 @@
+"""All settings, and the only place that reads the environment.
+
+A setting `group.name` is the environment variable `BRAIN_GROUP__NAME`; `.env` in the working folder is read too.
+`docs/settings.md` lists them.
+"""
+
+import difflib
+import os
+from collections.abc import Iterator
+from functools import cached_property
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from brain_core.errors import SettingsError
+
+PREFIX = "BRAIN_"
+DELIMITER = "__"
+OUTSIDE_SETTINGS = frozenset({"BRAIN_TEST_DATA"})
+"""Variables with our prefix that are not settings of the product."""
+
+Port = Annotated[int, Field(ge=1024, le=65535)]
+
+
+class Group(BaseModel):
+    """A group of settings; an unknown name in it is an error."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class DatabaseSettings(Group):
+    """PostgreSQL. Left empty, `brain up` starts an embedded server and fills these in."""
+
+    url: SecretStr | None = Field(None, description="PostgreSQL URL of the product's own tables.")
+    mlflow_url: SecretStr | None = Field(None, description="PostgreSQL URL of MLflow's tables.")
+    dagster_url: SecretStr | None = Field(None, description="PostgreSQL URL of Dagster's tables.")
+
+
+class BucketSettings(Group):
+    """Where images, assets, models and reports are kept: a folder or `gs://bucket/prefix`."""
+
+    uri: str | None = Field(None, description="Data and models. Default: `bucket` in BRAIN_HOME.")
+    inference_uri: str | None = Field(
+        None, description="Uploaded images, unversioned so that erasure erases. Default: as `uri`."
+    )
+
+
+class SourceSettings(Group):
+    """Where training images come from."""
+
+    uri: str = Field("sample", description="`sample` (synthetic) or a folder with class folders.")
+    max_undecodable_share: float = Field(
+        0.01, ge=0, le=1, description="Above this share of unreadable images, ingestion blocks."
+    )
+    sensor_interval_s: int = Field(60, ge=1, description="Seconds between looks at the source.")
+
+
+class UploadSettings(Group):
+    """Limits on one uploaded image, checked before it is decoded."""
+
+    max_bytes: int = Field(10 * 2**20, ge=1024, description="Largest upload in bytes.")
+    max_pixels: int = Field(25_000_000, ge=1024, description="Largest width times height.")
+
+
+class ServingSettings(Group):
+    """The prediction API."""
+
+    host: Literal["127.0.0.1", "::1", "localhost", "0.0.0.0"] = Field(  # noqa: S104
+        "127.0.0.1", description="Address to listen on; 0.0.0.0 only inside a container network."
+    )
+    port: Port = Field(8000, description="Port of the API.")
+    champion_poll_s: float = Field(2.0, gt=0, description="Seconds between looks at the champion.")
+    threads: int = Field(2, ge=1, le=64, description="Threads of ONNX Runtime for one image.")
+
+
+class DashboardSettings(Group):
+    """The Streamlit pages."""
+
+    port: Port = Field(8501, description="Port of the dashboard.")
+    api_url: str = Field("http://127.0.0.1:8000", description="Where the dashboard finds the API.")
+    api_timeout_s: float = Field(30.0, gt=0, description="Seconds until the API counts as away.")
+
+
+class DagsterSettings(Group):
+    """Dagit, the Dagster web server."""
+
+    port: Port = Field(3000, description="Port of Dagit.")
+    url: str = Field("http://127.0.0.1:3000", description="Dagit's address in e-mails and pages.")
+
+
+class MlflowSettings(Group):
+    """The MLflow server."""
+
+    port: Port = Field(5000, description="Port of the MLflow server.")
+    uri: str = Field("http://127.0.0.1:5000", description="MLflow's address for the pipeline.")
+    timeout_s: int = Field(30, ge=1, description="Seconds until MLflow counts as away.")
+
+
+class LogSettings(Group):
+    """Structured logs and their delivery to Elasticsearch."""
+
+    level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="Least level.")
+    elasticsearch_url: str | None = Field(None, description="Elasticsearch; empty: logs stay local.")
+    elasticsearch_user: str = Field("brain_shipper", description="User that delivers logs.")
+    elasticsearch_password: SecretStr | None = Field(None, description="Password of that user.")
+    ship_interval_s: float = Field(2.0, gt=0, description="Seconds between deliveries.")
+
+
+class MailSettings(Group):
+    """E-mail on success and failure; without a host, mails are files in `outbox` in BRAIN_HOME."""
+
+    smtp_host: str | None = Field(None, description="SMTP server; empty: write `.eml` files.")
+    smtp_port: int = Field(587, ge=1, le=65535, description="Port of the SMTP server.")
+    smtp_tls: bool = Field(True, description="Use STARTTLS.")
+    smtp_user: str | None = Field(None, description="User of the SMTP server.")
+    smtp_password: SecretStr | None = Field(None, description="Password of that user.")
+    sender: str = Field("brain-assets@localhost", description="Sender of the e-mails.")
+    recipients: tuple[str, ...] = Field(("team@localhost",), description="Receivers, a JSON list.")
+
+
+class FeedbackSettings(Group):
+    """The feedback loop."""
+
+    threshold: int = Field(50, ge=1, description="Retrain when strictly more corrections wait.")
+    sensor_interval_s: int = Field(30, ge=1, description="Seconds between looks at the feedback.")
+
+
+class Settings(BaseSettings):
+    """Every setting of the platform, read once at each entry point and passed down."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX,
+        env_nested_delimiter=DELIMITER,
+        env_file=".env",
+        extra="ignore",
+        frozen=True,
+    )
+
+    home: Path = Field(Path(".brain"), description="Folder of everything that the platform keeps.")
+    environment: str = Field("development", pattern=r"^[a-z0-9]+$", description="Name in the logs' data stream.")
+    database: DatabaseSettings = Field(default_factory=DatabaseSettings)
+    bucket: BucketSettings = Field(default_factory=BucketSettings)
+    source: SourceSettings = Field(default_factory=SourceSettings)
+    upload: UploadSettings = Field(default_factory=UploadSettings)
+    serving: ServingSettings = Field(default_factory=ServingSettings)
+    dashboard: DashboardSettings = Field(default_factory=DashboardSettings)
+    dagster: DagsterSettings = Field(default_factory=DagsterSettings)
+    mlflow: MlflowSettings = Field(default_factory=MlflowSettings)
+    logs: LogSettings = Field(default_factory=LogSettings)
+    mail: MailSettings = Field(default_factory=MailSettings)
+    feedback: FeedbackSettings = Field(default_factory=FeedbackSettings)
+
+    @cached_property
+    def home_path(self) -> Path:
+        """Absolute path of `home`."""
+        return self.home.expanduser().resolve()
+
+    @property
+    def bucket_uri(self) -> str:
+        """The data bucket: `bucket.uri` or the folder in `home`."""
+        return self.bucket.uri or str(self.home_path / "bucket")
+
+    @property
+    def inference_bucket_uri(self) -> str:
+        """The bucket of uploaded images: `bucket.inference_uri` or the data bucket."""
+        return self.bucket.inference_uri or self.bucket_uri
+
+    @property
+    def database_url(self) -> str:
+        """SQLAlchemy URL of the product's database.
+
+        Raises:
+            SettingsError: none is set; only `brain up` brings its own.
+        """
+        if self.database.url is None:
+            raise SettingsError(
+                "BRAIN_DATABASE__URL is not set. Set it to a PostgreSQL URL, or start everything with `brain up`."
+            )
+        return sqlalchemy_url(self.database.url.get_secret_value())
+
+    @property
+    def spool_path(self) -> Path:
+        """Folder of the durable log spool."""
+        return self.home_path / "spool"
+
+    @property
+    def outbox_path(self) -> Path:
+        """Folder of e-mails when no SMTP server is set."""
+        return self.home_path / "outbox"
+
+
+def sqlalchemy_url(url: str) -> str:
+    """`postgresql://…` with the driver named, since SQLAlchemy would otherwise look for psycopg 3."""
+    scheme, separator, rest = url.partition("://")
+    return f"postgresql+psycopg2{separator}{rest}" if scheme in {"postgresql", "postgres"} else url
+
+
+def setting_names() -> tuple[str, ...]:
+    """The environment variables of all settings, in the order of the class."""
+    return tuple(_names(Settings, PREFIX))
+
+
+def load_settings(**overrides: Any) -> Settings:
+    """Read the settings from the environment and `.env`.
+
+    Raises:
+        SettingsError: a variable with our prefix is unknown, or a value is not allowed; the message names it.
+    """
+    _refuse_unknown_names()
+    try:
+        return Settings(**overrides)
+    except ValidationError as exc:
+        raise SettingsError(_describe(exc)) from exc
+
+
+def child_environment(**variables: str) -> dict[str, str]:
+    """The environment for a process that the platform starts: ours plus `variables`."""
+    return {**os.environ, **variables}
+
+
+def _names(model: type[BaseModel], prefix: str) -> Iterator[str]:
+    for name, field in model.model_fields.items():
+        annotation = field.annotation
+        if isinstance(annotation, type) and issubclass(annotation, Group):
+            yield from _names(annotation, f"{prefix}{name.upper()}{DELIMITER}")
+        else:
+            yield f"{prefix}{name.upper()}"
+
+
+def _refuse_unknown_names() -> None:
+    known = {*setting_names(), *OUTSIDE_SETTINGS}
+    unknown = sorted(name for name in os.environ if name.startswith(PREFIX) and name not in known)
+    if unknown:
+        close = difflib.get_close_matches(unknown[0], known, n=1)
+        hint = f" Did you mean {close[0]}?" if close else ""
+        raise SettingsError(f"{unknown[0]} is not a setting.{hint} docs/settings.md lists all of them.")
+
+
+def _describe(error: ValidationError) -> str:
+    lines = []
+    for detail in error.errors():
+        name = PREFIX + DELIMITER.join(str(part).upper() for part in detail["loc"])
+        lines.append(f"{name}: {detail['msg']} (got {_shown(detail)!r})")
+    return "\n".join(lines)
+
+
+def _shown(detail: Any) -> Any:
+    secret = any(word in str(detail["loc"][-1]) for word in ("password", "url", "key"))
+    return "…" if secret else detail["input"]

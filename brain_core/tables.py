@@ -1,0 +1,128 @@
+"""The tables of the `brain` database (SQLAlchemy 2); `migrations/` makes and changes them."""
+
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+import uuid6
+from sqlalchemy import ARRAY, REAL, CheckConstraint, DateTime, ForeignKey, Index, LargeBinary, MetaData, func
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+from brain_core.labels import CLASSES
+
+_CLASS_LIST = ", ".join(f"'{name}'" for name in CLASSES)
+
+
+class Base(DeclarativeBase):
+    """Base of all tables; constraint names are fixed so that migrations can name them."""
+
+    metadata = MetaData(
+        naming_convention={
+            "ix": "ix_%(column_0_label)s",
+            "uq": "uq_%(table_name)s_%(column_0_name)s",
+            "ck": "ck_%(table_name)s_%(constraint_name)s",
+            "fk": "fk_%(table_name)s_%(column_0_name)s",
+            "pk": "pk_%(table_name)s",
+        }
+    )
+    type_annotation_map = {  # noqa: RUF012 - SQLAlchemy's own declaration
+        datetime: DateTime(timezone=True),
+        dict[str, Any]: JSONB,
+        dict[str, float]: JSONB,
+        list[float]: ARRAY(REAL),
+    }
+
+
+class PredictionRow(Base):
+    """One upload that was decoded: predicted, or refused by the gate (`is_valid` is false)."""
+
+    __tablename__ = "prediction"
+    __table_args__ = (
+        CheckConstraint(f"predicted_class IN ({_CLASS_LIST})", name="known_class"),
+        Index("ix_prediction_created_at", "created_at"),
+        Index("ix_prediction_image_sha256", "image_sha256"),
+    )
+
+    id: Mapped[UUID] = mapped_column(primary_key=True, default=uuid6.uuid7)
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    access_token_sha256: Mapped[bytes] = mapped_column(LargeBinary)
+    image_key: Mapped[str | None]
+    image_sha256: Mapped[str | None]
+    width: Mapped[int]
+    height: Mapped[int]
+    consent_version: Mapped[str]
+    consent_at: Mapped[datetime]
+    is_valid: Mapped[bool]
+    rejection_reason: Mapped[str | None]
+    histogram_correlation: Mapped[float]
+    gate_score: Mapped[float]
+    predicted_class: Mapped[str | None]
+    probabilities: Mapped[dict[str, float] | None]
+    confidence: Mapped[float | None]
+    is_uncertain: Mapped[bool | None]
+    model_version: Mapped[str]
+    descriptors: Mapped[dict[str, float] | None]
+    embedding: Mapped[list[float] | None]
+    timings_ms: Mapped[dict[str, float]]
+    deleted_at: Mapped[datetime | None]
+
+
+class FeedbackRow(Base):
+    """What a reader said about a prediction; a repeated answer replaces it and raises `revision`."""
+
+    __tablename__ = "feedback"
+    __table_args__ = (
+        CheckConstraint(f"corrected_class IN ({_CLASS_LIST})", name="known_class"),
+        CheckConstraint("review_state IN ('pending', 'accepted', 'rejected')", name="review_state"),
+        CheckConstraint("agrees OR corrected_class IS NOT NULL", name="correction_has_class"),
+    )
+
+    prediction_id: Mapped[UUID] = mapped_column(ForeignKey("prediction.id", ondelete="CASCADE"), primary_key=True)
+    revision: Mapped[int] = mapped_column(default=1)
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    agrees: Mapped[bool]
+    corrected_class: Mapped[str | None]
+    review_state: Mapped[str] = mapped_column(default="accepted")
+    reviewer: Mapped[str | None]
+    used_by_model_version: Mapped[str | None]
+
+
+class RetrainingRow(Base):
+    """One retraining that was committed."""
+
+    __tablename__ = "retraining"
+
+    id: Mapped[UUID] = mapped_column(primary_key=True, default=uuid6.uuid7)
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    run_id: Mapped[str] = mapped_column(unique=True)
+    model_version: Mapped[str]
+    is_promoted: Mapped[bool]
+
+
+class RetrainingFeedbackRow(Base):
+    """Which corrections a retraining has claimed, by feedback and revision."""
+
+    __tablename__ = "retraining_feedback"
+
+    prediction_id: Mapped[UUID] = mapped_column(
+        ForeignKey("feedback.prediction_id", ondelete="CASCADE"), primary_key=True
+    )
+    revision: Mapped[int] = mapped_column(primary_key=True)
+    retraining_id: Mapped[UUID] = mapped_column(ForeignKey("retraining.id", ondelete="CASCADE"))
+
+
+class DriftRunRow(Base):
+    """One drift report."""
+
+    __tablename__ = "drift_run"
+
+    id: Mapped[UUID] = mapped_column(primary_key=True, default=uuid6.uuid7)
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    model_version: Mapped[str]
+    row_count: Mapped[int]
+    is_assessed: Mapped[bool]
+    is_drifted: Mapped[bool | None]
+    drifted_share: Mapped[float | None]
+    summary: Mapped[dict[str, Any]]
+    report_key: Mapped[str | None]

