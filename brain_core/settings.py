@@ -5,6 +5,7 @@ A setting `group.name` is the environment variable `BRAIN_GROUP__NAME`; `.env` i
 """
 
 import difflib
+import json
 import os
 from collections.abc import Iterator
 from functools import cached_property
@@ -180,6 +181,10 @@ class Settings(BaseSettings):
             )
         return sqlalchemy_url(self.database.url.get_secret_value())
 
+    def as_environment(self) -> dict[str, str]:
+        """The environment variables that make `load_settings` give these settings again; secrets are in clear."""
+        return dict(_variables(self, PREFIX))
+
     @property
     def spool_path(self) -> Path:
         """Folder of the durable log spool."""
@@ -227,6 +232,21 @@ def _names(model: type[BaseModel], prefix: str) -> Iterator[str]:
             yield from _names(annotation, f"{prefix}{name.upper()}{DELIMITER}")
         else:
             yield f"{prefix}{name.upper()}"
+
+
+def _variables(group: BaseModel, prefix: str) -> Iterator[tuple[str, str]]:
+    for name in type(group).model_fields:
+        value = getattr(group, name)
+        if isinstance(value, Group):
+            yield from _variables(value, f"{prefix}{name.upper()}{DELIMITER}")
+        elif value is not None:
+            yield f"{prefix}{name.upper()}", _as_text(value)
+
+
+def _as_text(value: Any) -> str:
+    if isinstance(value, SecretStr):
+        return value.get_secret_value()
+    return json.dumps(value) if isinstance(value, (tuple, bool)) else str(value)
 
 
 def _refuse_unknown_names() -> None:

@@ -59,3 +59,18 @@ def database_url(_migrated_url: str) -> str:
             connection.execute(table.delete())
     engine.dispose()
     return _migrated_url
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Tests on real MRI run only where `BRAIN_TEST_DATA` names the folder; otherwise they are deselected."""
+    if os.environ.get("BRAIN_TEST_DATA"):
+        return
+    real = [item for item in items if item.get_closest_marker("real_data")]
+    if real:
+        config.hook.pytest_deselected(items=real)
+        items[:] = [item for item in items if item not in real]
+
+
+def pytest_report_header() -> str:
+    """Say which real images the run uses."""
+    return f"real MRI: {os.environ.get('BRAIN_TEST_DATA') or 'none (BRAIN_TEST_DATA is not set), real_data deselected'}"
