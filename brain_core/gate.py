@@ -7,6 +7,7 @@ than half of all other images.
 
 import io
 from dataclasses import dataclass
+from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
@@ -88,7 +89,7 @@ class Gate:
         try:
             with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
                 return cls(arrays["thumbnails"], arrays["histograms"], float(arrays["threshold"]))
-        except (OSError, ValueError, KeyError) as exc:
+        except (OSError, ValueError, KeyError, EOFError, BadZipFile) as exc:
             raise BundleError(f"gate.npz cannot be read: {exc}.") from exc
 
 

