@@ -92,8 +92,15 @@ class OnnxSession:
             raise BundleError(f"{MODEL_FILE} lacks the outputs {sorted(missing)}.")
 
     def run(self, images: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
-        """Probabilities, embedding and activation map of uint8 (N, S, S, 1)."""
-        probabilities, embedding, activation_map = self._session.run(list(self.OUTPUTS), {"images": images})
+        """Probabilities, embedding and activation map of uint8 (N, S, S, 1).
+
+        Raises:
+            BundleError: the model does not take such images.
+        """
+        try:
+            probabilities, embedding, activation_map = self._session.run(list(self.OUTPUTS), {"images": images})
+        except Exception as exc:
+            raise BundleError(f"{MODEL_FILE} cannot be run: {exc}") from exc
         return probabilities, embedding, activation_map
 
 
@@ -181,11 +188,14 @@ def read_champion(bucket: Bucket) -> ChampionPointer:
 
     Raises:
         ModelUnavailable: none has been published yet.
+        BundleError: the pointer is not one.
     """
     try:
         return ChampionPointer.model_validate(read_json(bucket, CHAMPION_KEY))
     except ObjectNotFound as exc:
         raise ModelUnavailable("No model has been published yet. Let the pipeline finish its first build.") from exc
+    except ValidationError as exc:
+        raise BundleError(f"{CHAMPION_KEY} is not valid: {exc}") from exc
 
 
 def sha256(data: bytes) -> str:

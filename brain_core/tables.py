@@ -28,8 +28,9 @@ class Base(DeclarativeBase):
     )
     type_annotation_map = {  # noqa: RUF012 - SQLAlchemy's own declaration
         datetime: DateTime(timezone=True),
-        dict[str, Any]: JSONB,
-        dict[str, float]: JSONB,
+        # Else None would be stored as the JSON value `null`, which is not NULL.
+        dict[str, Any]: JSONB(none_as_null=True),
+        dict[str, float]: JSONB(none_as_null=True),
         list[float]: ARRAY(REAL),
     }
 
@@ -61,6 +62,7 @@ class PredictionRow(Base):
     probabilities: Mapped[dict[str, float] | None]
     confidence: Mapped[float | None]
     is_uncertain: Mapped[bool | None]
+    explanation: Mapped[dict[str, Any] | None]
     model_version: Mapped[str]
     descriptors: Mapped[dict[str, float] | None]
     embedding: Mapped[list[float] | None]

@@ -44,6 +44,7 @@ def upgrade() -> None:
         sa.Column("probabilities", postgresql.JSONB(astext_type=sa.Text()), nullable=True),
         sa.Column("confidence", sa.Double(), nullable=True),
         sa.Column("is_uncertain", sa.Boolean(), nullable=True),
+        sa.Column("explanation", postgresql.JSONB(astext_type=sa.Text()), nullable=True),
         sa.Column("model_version", sa.String(), nullable=False),
         sa.Column("descriptors", postgresql.JSONB(astext_type=sa.Text()), nullable=True),
         sa.Column("embedding", sa.ARRAY(sa.REAL()), nullable=True),
