@@ -1,0 +1,62 @@
+import httpx
+import pytest
+
+from brain_cli.dagster_client import DagsterClient, RunProgress, _asset_state, _step_failure
+from brain_core.errors import StartupError
+
+
+def answering(data: dict) -> DagsterClient:
+    client = DagsterClient("http://dagit")
+    client._http = httpx.Client(
+        base_url="http://dagit", transport=httpx.MockTransport(lambda _: httpx.Response(200, json=data))
+    )
+    return client
+
+
+def test_a_server_that_is_away_is_an_error_of_ours():
+    with pytest.raises(StartupError, match="does not answer"):
+        DagsterClient("http://127.0.0.1:9").assets()
+
+
+def test_a_refused_query_shows_the_reason():
+    with pytest.raises(StartupError, match="no such field"):
+        answering({"errors": [{"message": "no such field"}]}).assets()
+
+
+def test_a_refused_launch_shows_the_reason():
+    client = answering({"data": {"launchRun": {"__typename": "PythonError", "message": "job is broken"}}})
+    with pytest.raises(StartupError, match="refused to start monitoring: job is broken"):
+        client.launch("monitoring")
+
+
+def test_assets_that_cannot_be_loaded_stop_the_wait_at_once():
+    entry = {"name": "brain_assets", "locationOrLoadError": {"__typename": "PythonError", "message": "SyntaxError"}}
+    with pytest.raises(StartupError, match="cannot load the assets: SyntaxError"):
+        answering({"data": {"workspaceOrError": {"locationEntries": [entry]}}}).wait_for_code()
+
+
+def test_progress_counts_steps():
+    steps = [{"stepKey": "a", "status": "SUCCESS"}, {"stepKey": "b", "status": "IN_PROGRESS"}]
+    run = {"status": "STARTED", "stepKeysToExecute": ["a", "b", "c"], "stepStats": steps}
+    progress = answering({"data": {"runOrError": run}}).progress("1")
+    assert progress == RunProgress("STARTED", 1, 3, ("b",))
+    assert not progress.is_final
+
+
+def test_an_assets_failed_and_missing_checks_are_told_apart():
+    checks = [
+        {"name": "good", "blocking": True, "executionForLatestMaterialization": {"status": "SUCCEEDED"}},
+        {"name": "bad", "blocking": True, "executionForLatestMaterialization": {"status": "FAILED"}},
+        {"name": "odd", "blocking": False, "executionForLatestMaterialization": {"status": "EXECUTION_FAILED"}},
+        {"name": "absent", "blocking": False, "executionForLatestMaterialization": None},
+    ]
+    node = {"assetKey": {"path": ["x"]}, "assetMaterializations": [], "assetChecksOrError": {"checks": checks}}
+    state = _asset_state(node)
+    assert (state.name, state.is_materialized) == ("x", False)
+    assert state.failed_checks == ("bad (blocking)", "odd")
+    assert state.missing_checks == ("absent",)
+
+
+def test_a_steps_failure_is_its_innermost_cause():
+    event = {"stepKey": "s", "error": {"message": "outer", "causes": [{"message": "middle"}, {"message": "root\n"}]}}
+    assert _step_failure(event) == "s: root"
