@@ -164,6 +164,11 @@ def open_bucket(uri: str) -> Bucket:
     return LocalBucket(Path(uri).expanduser())
 
 
+def dataset_image_key(published_split: str, path: str) -> str:
+    """Where a training image is kept; `path` is `<class>/<file>`, and images without a published split go to Training."""
+    return f"data/{published_split or 'Training'}/{path}"
+
+
 def image_key(predicted_class: str, prediction_id: UUID) -> str:
     """Where an accepted upload is kept."""
     return f"InferenceLogs/ImageLogs/{predicted_class}/{prediction_id}.jpg"
