@@ -1,0 +1,28 @@
+import pytest
+
+from brain_core.elasticsearch_setup import open_client, set_up
+from brain_core.errors import DeliveryError, SettingsError
+from brain_core.settings import Settings
+
+
+def client(url):
+    return open_client(Settings(logs={"elasticsearch_url": url, "elasticsearch_password": "secret"}))
+
+
+def test_address_without_scheme_is_named():
+    with pytest.raises(SettingsError, match="BRAIN_LOGS__ELASTICSEARCH_URL"):
+        client("elasticsearch")
+
+
+@pytest.mark.parametrize("content", [None, "{"])
+def test_folder_without_a_template_is_named(tmp_path, content):
+    if content is not None:
+        (tmp_path / "index-template.json").write_text(content)
+    with pytest.raises(SettingsError, match=r"index-template\.json"):
+        set_up(client("http://127.0.0.1:1"), tmp_path)
+
+
+def test_server_away_is_a_delivery_error(tmp_path):
+    (tmp_path / "index-template.json").write_text('{"index_patterns": ["a"]}')
+    with pytest.raises(DeliveryError, match="did not take the index template"):
+        set_up(client("http://127.0.0.1:1"), tmp_path)
