@@ -165,7 +165,7 @@ def open_bucket(uri: str) -> Bucket:
 
 
 def dataset_image_key(published_split: str, path: str) -> str:
-    """Where a training image is kept; `path` is `<class>/<file>`, and images without a published split go to Training."""
+    """Where a training image is kept; `path` is `<class>/<file>`; without a published split it goes to Training."""
     return f"data/{published_split or 'Training'}/{path}"
 
 
