@@ -16,15 +16,14 @@ def feedback_set(
 
     Empty until readers correct something. Copies of test images are kept out.
     """
-    from brain_assets.ml.feedback import correction_table, screen
-    from brain_assets.ml.statistics import image_statistics as compute
+    from brain_assets.ml.feedback import corrected_statistics, correction_table, screen
     from brain_core.corrections import CorrectionStore
 
     with database.engine() as engine:
         corrections = correction_table(CorrectionStore(engine).accepted())
     test_keys = dataset_splits.loc[dataset_splits["part"] == "test", "key"]
     test_statistics = image_statistics[image_statistics["key"].isin(test_keys)]
-    screened = screen(corrections, compute(bucket.inference(), corrections), test_statistics)
+    screened = screen(corrections, corrected_statistics(corrections, bucket.inference()), test_statistics)
     return dg.MaterializeResult(
         value=screened,
         data_version=dg.DataVersion(version_of(screened[["prediction_id", "revision", "is_used"]])),

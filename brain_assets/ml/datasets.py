@@ -1,5 +1,7 @@
 """Which images are trained on, and their pixels."""
 
+from collections.abc import Iterable
+
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
@@ -41,6 +43,6 @@ def image_set(table: pd.DataFrame, data: Bucket, inference: Bucket) -> ImageSet:
     return ImageSet(images, label_indices(table["label"]), table["group"].to_numpy(np.int64), keys)
 
 
-def label_indices(labels: "pd.Series[str]") -> NDArray[np.int64]:
+def label_indices(labels: Iterable[str]) -> NDArray[np.int64]:
     """Class names as int64 indices into `labels.CLASSES`."""
-    return labels.map({name: index for index, name in enumerate(CLASSES)}).to_numpy(np.int64)
+    return np.array([CLASSES.index(label) for label in labels], dtype=np.int64)

@@ -6,7 +6,11 @@ from uuid import UUID
 import pandas as pd
 
 from brain_assets.ml.duplicates import duplicate_groups
+from brain_assets.ml.statistics import image_statistics
 from brain_core.corrections import Correction
+from brain_core.errors import InvalidImage, ObjectNotFound
+from brain_core.imaging import decode
+from brain_core.storage import Bucket
 
 COLUMNS = ("prediction_id", "revision", "key", "image_sha256", "label", "created_at")
 
@@ -35,6 +39,12 @@ def corrections_of(table: pd.DataFrame) -> list[Correction]:
     ]
 
 
+def corrected_statistics(table: pd.DataFrame, inference: Bucket) -> pd.DataFrame:
+    """Statistics of the corrected images that are there and decode, as `statistics.image_statistics` makes them."""
+    decodes = [_decodes(inference, key) for key in table["key"]]
+    return image_statistics(inference, table.assign(decodes=decodes))
+
+
 def screen(table: pd.DataFrame, statistics: pd.DataFrame, test_statistics: pd.DataFrame) -> pd.DataFrame:
     """Say of each correction whether its image may be trained on.
 
@@ -53,6 +63,14 @@ def screen(table: pd.DataFrame, statistics: pd.DataFrame, test_statistics: pd.Da
     reasons[~table["key"].isin(statistics["key"])] = "the image is missing or does not decode"
     hashes = table["key"].map(statistics.set_index("key")["pixel_sha256"])
     return table.assign(pixel_sha256=hashes, is_used=reasons.isna(), reason=reasons)
+
+
+def _decodes(bucket: Bucket, key: str) -> bool:
+    try:
+        decode(bucket.read(key))
+    except (ObjectNotFound, InvalidImage):
+        return False
+    return True
 
 
 def _copies_of_test_images(statistics: pd.DataFrame, test_statistics: pd.DataFrame) -> set[str]:
