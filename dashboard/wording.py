@@ -1,0 +1,77 @@
+"""What the pages say: names of the classes, and a sentence and a way on for every failure."""
+
+from brain_core.errors import ApiError, BrainError, DatabaseError, StorageError
+
+CLASS_NAMES = {
+    "glioma": "Glioma",
+    "meningioma": "Meningioma",
+    "notumor": "No tumour",
+    "pituitary": "Pituitary tumour",
+}
+
+NOTHING = "\N{EN DASH}"
+"""Stands where there is no number."""
+
+MAP_EXPLAINED = (
+    "The colours show **where in the image the model found evidence for its answer**: yellow is the strongest, "
+    "dark purple weak, and where the grey image is untouched there was none. It is the model's own class activation "
+    "map. It is not an outline of a tumour: a right answer can rest on the wrong "
+    "place, and that is worth telling us."
+)
+
+NOT_AN_MRI_HINT = (
+    "Upload one slice of a brain MRI: grey, the whole head, without a frame, text or other pictures around it. "
+    "A photograph, a CT, a screenshot or a whole sheet of slices cannot be read."
+)
+
+_SENTENCES = {
+    "service-away": (
+        "The prediction service does not answer. Nothing is wrong with your image: try again in a moment. "
+        "If the service stays away, ask whoever runs the platform."
+    ),
+    "consent-missing": (
+        "The consent text has changed since this page was opened, and nothing was stored. "
+        "Reload the page, read the text and agree to it again."
+    ),
+    "invalid-image": (
+        "{detail} Open the file in an image viewer; if it looks damaged there too, export the slice again."
+    ),
+    "prediction-not-found": "{detail} Nothing of it can be seen, judged or erased here.",
+    "image-too-large": "{detail} Save the image smaller, or crop it to the slice, and upload it again.",
+    "unsupported-image-type": "{detail} Export the slice as JPEG or PNG; renaming the file is not enough.",
+    "not-a-brain-mri": "{detail}",
+    "too-many-requests": "Too many images came at once. Wait a minute, then try again.",
+    "database-unavailable": "The database is away and nothing was stored. Wait a moment, then try again.",
+    "storage-unavailable": "The image store is away and nothing was stored. Wait a moment, then try again.",
+    "model-unavailable": (
+        "There is no model yet: a platform that has just started needs some minutes for its first one. "
+        "The side bar says when it is ready; then try again."
+    ),
+}
+_SLUG_OF_STATUS = {0: "service-away", 413: "image-too-large", 415: "unsupported-image-type", 429: "too-many-requests"}
+_UNKNOWN = (
+    "The prediction service could not do this (status {status}). Try again; if it happens twice, ask whoever runs the "
+    "platform and tell them the time."
+)
+
+
+def sentence(error: BrainError) -> str:
+    """What went wrong, for a person, and what to do about it."""
+    if isinstance(error, ApiError):
+        return _api_sentence(error)
+    if isinstance(error, DatabaseError):
+        return f"{error} Reload the page in a moment; everything else on it goes on."
+    if isinstance(error, StorageError):
+        return f"{error} Try again in a moment."
+    return str(error)
+
+
+def problem_slug(error: ApiError) -> str:
+    """The kind of problem that the API answered with, such as `not-a-brain-mri`; empty when it names none."""
+    return str(error.problem.get("type", "")).rpartition("/")[2]
+
+
+def _api_sentence(error: ApiError) -> str:
+    text = _SENTENCES.get(problem_slug(error)) or _SENTENCES.get(_SLUG_OF_STATUS.get(error.status, ""), _UNKNOWN)
+    detail = str(error.problem.get("detail") or "The prediction service did not take this.")
+    return text.replace("{detail}", detail).replace("{status}", str(error.status))
