@@ -1,0 +1,109 @@
+"""Pictures for Dagit: PNG bytes, each small enough to be metadata."""
+
+import io
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from PIL import Image
+
+from brain_assets.ml.statistics import stacked_histograms
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+MAX_PNG_BYTES = 60_000
+
+_CELL_SIZES = (96, 80, 64, 48, 32)
+_GREY_LEVELS = 32
+_GAP_PIXELS = 2
+
+
+def class_balance_png(table: pd.DataFrame, part_column: str = "published_split") -> bytes:
+    """Bars of the number of images of each class, side by side for each value of `part_column`.
+
+    Args:
+        table: `label` and `part_column`, such as a manifest, or the splits with their `part`.
+        part_column: what the bars of a class are told apart by.
+    """
+    counts = pd.crosstab(table["label"], table[part_column].replace("", "images"))
+    figure, axes = _figure("Images by class")
+    positions = np.arange(len(counts))
+    width = 0.8 / max(1, len(counts.columns))
+    for index, part in enumerate(counts.columns):
+        bars = axes.bar(positions + index * width, counts[part], width, label=str(part))
+        axes.bar_label(bars, fontsize=7)
+    axes.set_xticks(positions + width * (len(counts.columns) - 1) / 2, [str(label) for label in counts.index])
+    axes.set_ylabel("images")
+    axes.legend()
+    return _png(figure)
+
+
+def histograms_png(histograms: pd.DataFrame) -> bytes:
+    """Mean grey histogram of each class, as `statistics.class_histograms` gives them."""
+    figure, axes = _figure("Mean grey histogram by class")
+    for label, shares in zip(histograms["label"], stacked_histograms(histograms), strict=True):
+        axes.plot(shares, label=str(label), linewidth=1)
+    # Black background is most of an image and would flatten everything else.
+    axes.set_yscale("log")
+    axes.set_xlabel("grey value")
+    axes.set_ylabel("share of the pixels")
+    axes.legend()
+    return _png(figure)
+
+
+def contact_sheet_png(images: NDArray[np.uint8], columns: int = 8) -> bytes:
+    """The images as a grid, row by row; scaled down until the PNG is small.
+
+    Args:
+        images: uint8 (N, H, W) or (N, H, W, 1), N at least 1; give at most some dozens.
+        columns: images in a row.
+    """
+    grey = images[..., 0] if images.ndim == 4 else images
+    for cell in _CELL_SIZES:
+        data = _encoded(_grid(grey, columns, cell))
+        if len(data) <= MAX_PNG_BYTES:
+            break
+    return data
+
+
+def augmentation_sheet_png(originals: NDArray[np.uint8], copies: NDArray[np.uint8]) -> bytes:
+    """Originals in the upper row, a copy of each below it; both uint8 (N, H, W[, 1]), N up to about 8."""
+    return contact_sheet_png(np.concatenate([originals, copies]), columns=len(originals))
+
+
+def _figure(title: str) -> "tuple[Figure, Axes]":
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(6.4, 3.6), dpi=100, layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.add_subplot()
+    axes.set_title(title)
+    return figure, axes
+
+
+def _png(figure: "Figure") -> bytes:
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png")
+    return buffer.getvalue()
+
+
+def _grid(images: NDArray[np.uint8], columns: int, cell: int) -> Image.Image:
+    rows = -(-len(images) // columns)
+    step = cell + _GAP_PIXELS
+    sheet = Image.new("L", (columns * step, rows * step))
+    for index, pixels in enumerate(images):
+        row, column = divmod(index, columns)
+        picture = Image.fromarray(pixels).resize((cell, cell), Image.Resampling.BILINEAR)
+        sheet.paste(picture, (column * step, row * step))
+    return sheet
+
+
+def _encoded(sheet: Image.Image) -> bytes:
+    buffer = io.BytesIO()
+    # Noise in the lowest bits cannot be seen and cannot be compressed.
+    sheet.quantize(_GREY_LEVELS).save(buffer, format="PNG", optimize=True)
+    return buffer.getvalue()
