@@ -1,7 +1,13 @@
 """What can be changed for one run in Dagit's launch pad."""
 
+from typing import TYPE_CHECKING
+
 import dagster as dg
 from pydantic import Field
+
+if TYPE_CHECKING:
+    from brain_assets.ml.augmentation import AugmentationConfig
+    from brain_assets.ml.training import TrainingConfig
 
 
 class SplitParameters(dg.Config):
@@ -23,9 +29,25 @@ class AugmentationParameters(dg.Config):
     horizontal_flip: bool = True
     seed: int = 0
 
+    def to_augmentation(self) -> "AugmentationConfig":
+        """The same for `brain_assets.ml`."""
+        from brain_assets.ml.augmentation import AugmentationConfig
+
+        return AugmentationConfig(**self.model_dump())
+
 
 class TrainingParameters(dg.Config):
     """How the model is trained."""
 
     architecture: str = Field("compact_cnn", description="A name of `brain_assets.ml.model`.")
+    epochs: int = Field(12, ge=1, le=500, description="At most so many passes over the training images.")
+    batch_size: int = Field(32, ge=1, le=1024)
+    learning_rate: float = Field(2e-3, gt=0, le=1)
+    patience: int = Field(4, ge=1, description="Epochs without a lower validation loss after which training ends.")
     seed: int = 0
+
+    def to_training(self) -> "TrainingConfig":
+        """The same for `brain_assets.ml`."""
+        from brain_assets.ml.training import TrainingConfig
+
+        return TrainingConfig(**self.model_dump())

@@ -36,7 +36,11 @@ def feedback_set(
     )
 
 
-@dg.asset_check(asset=feedback_set, blocking=True)
+@dg.asset_check(
+    asset=feedback_set,
+    blocking=True,
+    additional_ins={name: dg.AssetIn(name) for name in ("image_statistics", "dataset_splits")},
+)
 def no_used_correction_copies_a_test_image(
     feedback_set: pd.DataFrame, image_statistics: pd.DataFrame, dataset_splits: pd.DataFrame
 ) -> dg.AssetCheckResult:

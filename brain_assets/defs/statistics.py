@@ -1,7 +1,6 @@
 """What the images are like, which of them are copies, and who may judge whom."""
 
 import dagster as dg
-import numpy as np
 import pandas as pd
 
 from brain_assets.asset_store import version_of
@@ -19,18 +18,18 @@ def image_statistics(raw_images: pd.DataFrame, bucket: BucketResource) -> dg.Mat
     """
     from brain_assets.ml.plots import contact_sheet
     from brain_assets.ml.statistics import image_statistics as compute
+    from brain_assets.ml.statistics import stacked_thumbnails
 
-    statistics = compute(bucket.data(), raw_images[raw_images["decodes"]])
+    statistics = compute(bucket.data(), raw_images)
     summary = statistics.groupby("label")[list(DESCRIPTOR_NAMES)].mean().reset_index()
     shown = statistics.groupby("label").head(8)
-    thumbnails = np.stack([np.frombuffer(t, np.uint8).reshape(32, 32) for t in shown["thumbnail"]])
     return dg.MaterializeResult(
         value=statistics,
         data_version=dg.DataVersion(version_of(statistics[["key", "pixel_sha256"]])),
         metadata={
             "rows": len(statistics),
             "mean_by_class": table(summary),
-            "contact_sheet": picture(contact_sheet(thumbnails)),
+            "contact_sheet": picture(contact_sheet(stacked_thumbnails(shown))),
         },
     )
 
@@ -93,7 +92,7 @@ def dataset_splits(
     )
 
 
-@dg.asset_check(asset=duplicate_groups)
+@dg.asset_check(asset=duplicate_groups, additional_ins={"raw_images": dg.AssetIn("raw_images")})
 def copies_agree_on_the_label(duplicate_groups: pd.DataFrame, raw_images: pd.DataFrame) -> dg.AssetCheckResult:
     """No two copies of one image carry different labels."""
     labelled = duplicate_groups[["key", "group"]].merge(raw_images[["key", "label"]], on="key")

@@ -7,6 +7,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from brain_assets.asset_store import ImageSet
+from brain_assets.ml.augmentation import AugmentationConfig, augment
 from brain_assets.ml.ingestion import load_tensors
 from brain_core.labels import CLASSES
 from brain_core.storage import Bucket
@@ -46,3 +47,10 @@ def image_set(table: pd.DataFrame, data: Bucket, inference: Bucket) -> ImageSet:
 def label_indices(labels: Iterable[str]) -> NDArray[np.int64]:
     """Class names as int64 indices into `labels.CLASSES`."""
     return np.array([CLASSES.index(label) for label in labels], dtype=np.int64)
+
+
+def augmented_image_set(originals: ImageSet, config: AugmentationConfig) -> ImageSet:
+    """The originals followed by their altered copies; a copy keeps the group and the key of its original."""
+    images, labels = augment(originals.images, originals.labels, config)
+    times = len(images) // max(1, len(originals))
+    return ImageSet(images, labels, np.tile(originals.groups, times), np.tile(originals.keys, times))

@@ -1,0 +1,72 @@
+"""What the model is trained on and judged by."""
+
+import dagster as dg
+import pandas as pd
+
+from brain_assets.asset_store import ImageSet, version_of
+from brain_assets.config import AugmentationParameters
+from brain_assets.metadata import picture, table
+from brain_assets.resources import BucketResource
+
+SHOWN = 8
+
+
+@dg.asset(group_name="training", kinds={"parquet"})
+def training_set(dataset_splits: pd.DataFrame, feedback_set: pd.DataFrame) -> dg.MaterializeResult[pd.DataFrame]:
+    """Images to train and to tune on: the training and validation parts, and the corrections that may be used."""
+    from brain_assets.ml.datasets import training_table
+
+    rows = training_table(dataset_splits, feedback_set)
+    sizes = rows.groupby(["part", "origin", "label"]).size().reset_index(name="images")
+    return dg.MaterializeResult(
+        value=rows,
+        data_version=dg.DataVersion(version_of(rows[["key", "label", "part"]])),
+        metadata={"rows": len(rows), "sizes": table(sizes)},
+    )
+
+
+@dg.asset(group_name="training", kinds={"numpy"})
+def augmented_dataset(
+    training_set: pd.DataFrame, bucket: BucketResource, config: AugmentationParameters
+) -> dg.MaterializeResult[ImageSet]:
+    """The training images and their altered copies as uint8 arrays: rotation, shift, shear, zoom, horizontal flip.
+
+    In the replaced system: `augment_input_data`.
+    """
+    from brain_assets.ml.datasets import augmented_image_set, image_set
+    from brain_assets.ml.plots import augmentation_sheet
+
+    originals = image_set(training_set[training_set["part"] == "train"], bucket.data(), bucket.inference())
+    augmented = augmented_image_set(originals, config.to_augmentation())
+    first, copies = augmented.images[:SHOWN], augmented.images[len(originals) : len(originals) + SHOWN]
+    return dg.MaterializeResult(
+        value=augmented,
+        metadata={
+            "rows": len(augmented),
+            "originals": len(originals),
+            "size_mb": round(augmented.images.nbytes / 1e6, 1),
+            "before_and_after": picture(augmentation_sheet(first, copies if len(copies) else first)),
+        },
+    )
+
+
+@dg.asset(group_name="training", kinds={"numpy"})
+def transformed_test_set(dataset_splits: pd.DataFrame, bucket: BucketResource) -> dg.MaterializeResult[ImageSet]:
+    """The test images as the model sees them, unaltered.
+
+    In the replaced system: `transform_testing_data`.
+    """
+    from brain_assets.ml.datasets import image_set
+    from brain_assets.ml.plots import contact_sheet
+
+    test = dataset_splits[dataset_splits["part"] == "test"].assign(origin="source")
+    images = image_set(test, bucket.data(), bucket.inference())
+    return dg.MaterializeResult(
+        value=images,
+        data_version=dg.DataVersion(version_of(test[["key", "label"]])),
+        metadata={
+            "rows": len(images),
+            "groups": int(test["group"].nunique()),
+            "contact_sheet": picture(contact_sheet(images.images[: 4 * SHOWN])),
+        },
+    )
