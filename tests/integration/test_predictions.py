@@ -93,7 +93,7 @@ def test_only_the_hash_of_the_token_is_stored(store, engine):
     assert len(row[1]) == 32
 
 
-@pytest.mark.parametrize(TOKEN, ["", "tokem", "token ", "tökén"])
+@pytest.mark.parametrize("token", ["", "tokem", "token ", "tökén"])
 def test_a_wrong_token_finds_nothing(store, token):
     new = new_prediction()
     store.save(new)

@@ -1,0 +1,48 @@
+"""The prediction API as a FastAPI application."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from importlib.metadata import version
+
+import anyio.to_thread
+from fastapi import FastAPI
+
+from brain_core.database import open_engine
+from brain_core.labels import NOTICE
+from brain_core.settings import Settings
+from serving.deps import open_services
+from serving.problems import add_problem_handlers
+from serving.request_log import RequestLog
+from serving.routes import feedback, model, predictions, probes, problems
+
+WORKER_THREADS = 15
+"""As many as the engine has connections (5 and 10 in overflow), so that no request waits for one in vain."""
+
+
+def create_app(settings: Settings) -> FastAPI:
+    """The API; connections, buckets and the champion's watch are opened when it starts.
+
+    Raises:
+        SettingsError: no database is set.
+    """
+    engine = open_engine(settings.database_url)
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        anyio.to_thread.current_default_thread_limiter().total_tokens = WORKER_THREADS
+        with open_services(settings, engine) as services:
+            app.state.services = services
+            yield
+
+    app = FastAPI(
+        title="Brain Assets",
+        summary="Classifies brain MRI slices and shows where it looked.",
+        description=NOTICE,
+        version=version("brain-assets"),
+        lifespan=lifespan,
+    )
+    for module in (predictions, feedback, model, probes, problems):
+        app.include_router(module.router)
+    add_problem_handlers(app)
+    app.add_middleware(RequestLog)
+    return app

@@ -1,0 +1,63 @@
+"""Examples for the OpenAPI description, built from the contracts so that they cannot differ from them."""
+
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID
+
+from pydantic import BaseModel
+
+from brain_core.contracts import CreatedPrediction, Explanation, Feedback, FeedbackRequest, ModelCard, Validation
+from brain_core.labels import CLASSES, TumourClass
+
+_ID = UUID("019a5a3e-7c1b-7d55-9a57-5be0a30f2a11")
+_WHEN = datetime(2026, 11, 3, 9, 30, tzinfo=UTC)
+
+_CREATED = CreatedPrediction(
+    id=_ID,
+    created_at=_WHEN,
+    predicted_class=TumourClass.MENINGIOMA,
+    probabilities=dict(zip(TumourClass, (0.06, 0.91, 0.01, 0.02), strict=True)),
+    confidence=0.91,
+    is_uncertain=False,
+    validation=Validation(is_valid=True, histogram_correlation=0.97, gate_score=0.93),
+    explanation=Explanation(
+        image_url=f"/v1/predictions/{_ID}/explanation.png",
+        peak=(0.72, 0.31),
+        contours=[[(0.66, 0.31), (0.72, 0.25), (0.78, 0.31), (0.72, 0.37), (0.66, 0.31)]],
+    ),
+    timings_ms={"decode": 0.9, "gate": 0.4, "predict": 4.7, "describe": 1.1},
+    model_version="3",
+    access_token="kT2Jv0b1mYw3yC5hQ8zR4uE6xN7aL9sD0fG1pB2vW3c",  # noqa: S106 - an example
+)
+_FEEDBACK = Feedback(
+    prediction_id=_ID, revision=1, agrees=False, corrected_class=TumourClass.GLIOMA, review_state="accepted"
+)
+_MODEL = ModelCard(
+    version="3",
+    classes=list(CLASSES),
+    trained_on="public",
+    data_version="9f2c41d0",
+    created_at=_WHEN,
+    metrics={"macro_f1": 0.93},
+)
+_VERDICTS = {
+    "right": FeedbackRequest(agrees=True),
+    "wrong": FeedbackRequest(agrees=False, corrected_class=TumourClass.GLIOMA),
+}
+
+
+def _answer(status: int, model: BaseModel, **options: Any) -> dict[int | str, dict[str, Any]]:
+    return {status: {"content": {"application/json": {"example": model.model_dump(mode="json", **options)}}}}
+
+
+CREATED = _answer(201, _CREATED)
+PREDICTION = _answer(200, _CREATED, exclude={"access_token"})
+FEEDBACK = _answer(200, _FEEDBACK)
+MODEL = _answer(200, _MODEL)
+FEEDBACK_REQUEST: dict[str, Any] = {
+    "content": {
+        "application/json": {
+            "examples": {name: {"value": verdict.model_dump(mode="json")} for name, verdict in _VERDICTS.items()}
+        }
+    }
+}

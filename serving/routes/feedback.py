@@ -1,0 +1,66 @@
+"""What a reader says about a prediction."""
+
+import logging
+
+from fastapi import APIRouter, Request
+from fastapi.exceptions import RequestValidationError
+
+from brain_core.contracts import Feedback, FeedbackRequest
+from brain_core.errors import (
+    BrainError,
+    DatabaseError,
+    NotABrainMri,
+    PredictionNotFound,
+    StorageError,
+    UnknownClass,
+)
+from brain_core.predictions import StoredFeedback
+from serving.deps import AccessToken, PredictionId, Services, ServicesDep
+from serving.examples import FEEDBACK, FEEDBACK_REQUEST
+from serving.problems import openapi_responses
+from serving.request_log import note
+
+logger = logging.getLogger(__name__)
+
+router = APIRouter(prefix="/v1/predictions", tags=["feedback"])
+"""Feedback belongs to a prediction."""
+
+
+@router.put(
+    "/{prediction_id}/feedback",
+    summary="Say whether a prediction was right",
+    response_model=Feedback,
+    openapi_extra={"requestBody": FEEDBACK_REQUEST},
+    responses=FEEDBACK
+    | openapi_responses(
+        PredictionNotFound, RequestValidationError, UnknownClass, NotABrainMri, DatabaseError, StorageError
+    ),
+)
+def feedback(
+    request: Request,
+    services: ServicesDep,
+    prediction_id: PredictionId,
+    access_token: AccessToken,
+    verdict: FeedbackRequest,
+) -> Feedback:
+    """Agree, or name the right class; a later answer replaces an earlier one."""
+    images = services.images
+    stored = services.store.set_feedback(
+        prediction_id, access_token, verdict, copy_image=lambda old, new: images.write(new, images.read(old))
+    )
+    _drop_stale_image(services, stored)
+    note(
+        request,
+        **{"brain.feedback.agrees": stored.agrees, "brain.feedback.corrected_class": stored.corrected_class},
+    )
+    return Feedback(**{name: getattr(stored, name) for name in Feedback.model_fields if name != "notice"})
+
+
+def _drop_stale_image(services: Services, stored: StoredFeedback) -> None:
+    if stored.stale_image_key is None:
+        return
+    try:
+        services.store.drop_stale_image(stored.prediction_id, stored.stale_image_key, services.images.delete)
+    except BrainError as exc:
+        # The feedback is safe; erasing the prediction also deletes such a copy.
+        logger.warning("A former copy of an image is left in the bucket.", extra={"error.message": str(exc)})

