@@ -26,6 +26,9 @@ SPOOL_PATTERN = "*.ndjson"
 MAX_FILE_BYTES = 16 * 2**20
 """Size at which a process goes on in a new spool file."""
 
+MAX_FILES = 32
+"""Spool files that a process keeps of its own: a log that nobody fetches must not fill the disk."""
+
 _OWN_PACKAGES = ("brain_core", "brain_cli", "brain_assets", "serving", "dashboard")
 _MAX_DEPTH = 6
 
@@ -90,12 +93,13 @@ class SpoolHandler(logging.StreamHandler):  # type: ignore[type-arg]
     """Appends each event to a spool file of this process alone, then to standard output.
 
     A line is handed to the operating system before the next one: it survives the end of the process, though not a
-    power failure. The file is made with its first event.
+    power failure. The file is made with its first event; beyond `MAX_FILES` full ones the oldest is given up.
     """
 
     def __init__(self, folder: Path, service: str, to_stdout: bool) -> None:
         self.folder, self.service, self.to_stdout = folder, service, to_stdout
         self._file: IO[str] | None = None
+        self._paths: list[Path] = []
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as exc:
@@ -129,7 +133,10 @@ class SpoolHandler(logging.StreamHandler):  # type: ignore[type-arg]
             self._file.close()
             self._file = None
         if self._file is None:
-            self._file = (self.folder / f"{self.service}-{uuid6.uuid7()}.ndjson").open("a", encoding="utf-8")
+            self._paths.append(self.folder / f"{self.service}-{uuid6.uuid7()}.ndjson")
+            self._file = self._paths[-1].open("a", encoding="utf-8")
+            if len(self._paths) > MAX_FILES:
+                self._paths.pop(0).unlink(missing_ok=True)
         return self._file
 
 

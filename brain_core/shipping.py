@@ -78,16 +78,13 @@ class Shipper:
         """Deliver every complete line that the cursor has not passed.
 
         Raises:
-            DeliveryError: Elasticsearch is away, overloaded or not set up; the cursor stays before the failed batch.
+            DeliveryError: Elasticsearch is away, overloaded or not set up, or the spool cannot be read or written; the
+                cursor stays before the failed batch.
         """
-        report = ShipReport()
-        cursor = self._read_cursor()
-        for path in sorted(self._spool_path.glob(SPOOL_PATTERN)):
-            for lines, end in _batches(path, cursor.get(path.name, 0)):
-                self._deliver(lines, report)
-                cursor[path.name] = end
-                _replace(self._spool_path / CURSOR_FILE, json.dumps(cursor, indent=1))
-        return report
+        try:
+            return self._ship()
+        except OSError as exc:
+            raise DeliveryError(f"The log spool {self._spool_path} cannot be used: {exc}.") from exc
 
     def run(self, stop: threading.Event) -> None:
         """Deliver every `logs.ship_interval_s` seconds until `stop` is set; more rarely while Elasticsearch is away."""
@@ -100,6 +97,18 @@ class Shipper:
                 wait_s = min(wait_s * 2, max(MAX_WAIT_S, self._interval_s))
                 logger.warning("%s Next attempt in %.0f s.", exc, wait_s, extra={"event.action": "ship"})
             stop.wait(wait_s)
+
+    def _ship(self) -> ShipReport:
+        report = ShipReport()
+        paths = sorted(self._spool_path.glob(SPOOL_PATTERN))
+        known = self._read_cursor()
+        cursor = {path.name: known.get(path.name, 0) for path in paths}
+        for path in paths:
+            for lines, end in _batches(path, cursor[path.name]):
+                self._deliver(lines, report)
+                cursor[path.name] = end
+                _replace(self._spool_path / CURSOR_FILE, json.dumps(cursor, indent=1))
+        return report
 
     def _log(self, report: ShipReport) -> None:
         # A success is not logged: its event would be the next thing to deliver, for ever.

@@ -199,6 +199,15 @@ def test_a_full_file_is_followed_by_another(settings, monkeypatch):
     assert [event["message"] for event in spooled(settings)] == [f"event {number}" for number in range(6)]
 
 
+def test_beyond_the_most_files_the_oldest_is_given_up(settings, monkeypatch):
+    monkeypatch.setattr(events, "MAX_FILE_BYTES", 1)
+    monkeypatch.setattr(events, "MAX_FILES", 3)
+    configure_logging(settings, "serving")
+    for number in range(6):
+        logger.info("event %d", number)
+    assert [event["message"] for event in spooled(settings)] == ["event 3", "event 4", "event 5"]
+
+
 def test_full_disk_leaves_standard_output(settings, capsys, monkeypatch):
     configure_logging(settings, "serving")
     monkeypatch.setattr(logging, "raiseExceptions", False)

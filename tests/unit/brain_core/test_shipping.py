@@ -144,6 +144,22 @@ def test_damaged_cursor_is_named(tmp_path, serve):
         one.ship_once()
 
 
+def test_spool_that_cannot_be_written_is_named(tmp_path, serve):
+    one = shipper(tmp_path, serve())
+    (tmp_path / "spool" / CURSOR_FILE).with_suffix(".part").mkdir()
+    with pytest.raises(DeliveryError, match="log spool"):
+        one.ship_once()
+
+
+def test_files_that_are_gone_leave_the_cursor(tmp_path, serve):
+    one = shipper(tmp_path, serve())
+    one.ship_once()
+    [file] = (tmp_path / "spool").glob("*.ndjson")
+    file.rename(file.with_name("serving-2.ndjson"))
+    one.ship_once()
+    assert list(json.loads((tmp_path / "spool" / CURSOR_FILE).read_text())) == ["serving-2.ndjson"]
+
+
 def test_run_survives_an_outage_and_says_so(tmp_path, serve, caplog):
     stop = threading.Event()
     thread = threading.Thread(target=shipper(tmp_path, serve(*[503] * 4)).run, args=(stop,))
