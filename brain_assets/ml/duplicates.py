@@ -34,7 +34,7 @@ def duplicate_groups(statistics: pd.DataFrame) -> pd.DataFrame:
         depend on the order of the rows.
     """
     table = statistics.sort_values("key", ignore_index=True)
-    thumbnails = standardised(stacked_thumbnails(table).reshape(len(table), -1))
+    thumbnails = standardised(stacked_thumbnails(table).reshape(-1, THUMBNAIL_SIZE**2))
     same_pixels = pd.factorize(table["pixel_sha256"])[0].astype(np.int64)
     upright = _joined(thumbnails, same_pixels, _ORIENTATIONS[:1])
     every = _joined(thumbnails, upright, _ORIENTATIONS[1:])

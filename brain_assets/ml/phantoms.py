@@ -15,6 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
+from PIL import Image
 from scipy import ndimage
 from scipy.spatial.transform import Rotation
 
@@ -198,14 +199,8 @@ def _nearest(points: Floats, position_mm: NDArray[np.float64]) -> NDArray[np.flo
 
 def _smooth_noise(size: int, cells: int, rng: Generator) -> Floats:
     """Standard normal values on a grid of cells, interpolated smoothly to float32 (size, size)."""
-    weights = _interpolation(size, cells)
-    return np.asarray(weights @ rng.standard_normal((cells, cells), dtype=np.float32) @ weights.T)
-
-
-@functools.cache
-def _interpolation(size: int, cells: int) -> Floats:
-    # Cubic interpolation is linear in the values, so that it is a matrix for each axis.
-    return np.asarray(ndimage.zoom(np.eye(cells, dtype=np.float32), (size / cells, 1), order=3), dtype=np.float32)
+    coarse = Image.fromarray(rng.standard_normal((cells, cells), dtype=np.float32))
+    return np.asarray(coarse.resize((size, size), Image.Resampling.BICUBIC))
 
 
 def _step(distance_mm: Floats, width_mm: float = 1.0) -> Floats:

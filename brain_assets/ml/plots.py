@@ -18,10 +18,11 @@ MAX_PNG_BYTES = 60_000
 
 _CELL_SIZES = (96, 80, 64, 48, 32)
 _GREY_LEVELS = 32
+_CHART_COLOURS = 64
 _GAP_PIXELS = 2
 
 
-def class_balance_png(table: pd.DataFrame, part_column: str = "published_split") -> bytes:
+def class_balance(table: pd.DataFrame, part_column: str = "published_split") -> bytes:
     """Bars of the number of images of each class, side by side for each value of `part_column`.
 
     Args:
@@ -41,7 +42,7 @@ def class_balance_png(table: pd.DataFrame, part_column: str = "published_split")
     return _png(figure)
 
 
-def histograms_png(histograms: pd.DataFrame) -> bytes:
+def histograms_by_class(histograms: pd.DataFrame) -> bytes:
     """Mean grey histogram of each class, as `statistics.class_histograms` gives them."""
     figure, axes = _figure("Mean grey histogram by class")
     for label, shares in zip(histograms["label"], stacked_histograms(histograms), strict=True):
@@ -54,7 +55,7 @@ def histograms_png(histograms: pd.DataFrame) -> bytes:
     return _png(figure)
 
 
-def contact_sheet_png(images: NDArray[np.uint8], columns: int = 8) -> bytes:
+def contact_sheet(images: NDArray[np.uint8], columns: int = 8) -> bytes:
     """The images as a grid, row by row; scaled down until the PNG is small.
 
     Args:
@@ -63,15 +64,15 @@ def contact_sheet_png(images: NDArray[np.uint8], columns: int = 8) -> bytes:
     """
     grey = images[..., 0] if images.ndim == 4 else images
     for cell in _CELL_SIZES:
-        data = _encoded(_grid(grey, columns, cell))
+        data = _encoded(_grid(grey, columns, cell), _GREY_LEVELS)
         if len(data) <= MAX_PNG_BYTES:
             break
     return data
 
 
-def augmentation_sheet_png(originals: NDArray[np.uint8], copies: NDArray[np.uint8]) -> bytes:
+def augmentation_sheet(originals: NDArray[np.uint8], copies: NDArray[np.uint8]) -> bytes:
     """Originals in the upper row, a copy of each below it; both uint8 (N, H, W[, 1]), N up to about 8."""
-    return contact_sheet_png(np.concatenate([originals, copies]), columns=len(originals))
+    return contact_sheet(np.concatenate([originals, copies]), columns=len(originals))
 
 
 def _figure(title: str) -> "tuple[Figure, Axes]":
@@ -88,7 +89,7 @@ def _figure(title: str) -> "tuple[Figure, Axes]":
 def _png(figure: "Figure") -> bytes:
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png")
-    return buffer.getvalue()
+    return _encoded(Image.open(buffer).convert("RGB"), _CHART_COLOURS)
 
 
 def _grid(images: NDArray[np.uint8], columns: int, cell: int) -> Image.Image:
@@ -102,8 +103,8 @@ def _grid(images: NDArray[np.uint8], columns: int, cell: int) -> Image.Image:
     return sheet
 
 
-def _encoded(sheet: Image.Image) -> bytes:
+def _encoded(picture: Image.Image, levels: int) -> bytes:
     buffer = io.BytesIO()
     # Noise in the lowest bits cannot be seen and cannot be compressed.
-    sheet.quantize(_GREY_LEVELS).save(buffer, format="PNG", optimize=True)
+    picture.quantize(levels).save(buffer, format="PNG", optimize=True)
     return buffer.getvalue()

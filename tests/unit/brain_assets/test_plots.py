@@ -1,0 +1,79 @@
+import io
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from brain_assets.ml.plots import (
+    MAX_PNG_BYTES,
+    augmentation_sheet,
+    class_balance,
+    contact_sheet,
+    histograms_by_class,
+)
+from brain_core.descriptors import histogram
+from tests.fixtures_images import distinct_pixels
+
+
+def opened(data: bytes) -> Image.Image:
+    assert len(data) <= MAX_PNG_BYTES
+    image = Image.open(io.BytesIO(data))
+    assert image.format == "PNG"
+    return image
+
+
+def manifest(counts: dict[tuple[str, str], int]) -> pd.DataFrame:
+    rows = [key for key, count in counts.items() for _ in range(count)]
+    return pd.DataFrame(rows, columns=["label", "published_split"])
+
+
+def test_class_balance_draws_a_bar_for_each_class_and_part():
+    few = opened(class_balance(manifest({("glioma", "Training"): 3, ("notumor", "Training"): 3})))
+    more = opened(class_balance(manifest({("glioma", "Training"): 3, ("glioma", "Testing"): 1})))
+    assert few.size == more.size == (640, 360)
+    assert len(_hues(more)) > len(_hues(few)) >= 1
+
+
+def test_class_balance_takes_another_column_and_sources_without_a_published_split():
+    splits = pd.DataFrame({"label": ["glioma", "glioma", "notumor"], "part": ["train", "test", "train"]})
+    assert len(_hues(opened(class_balance(splits, "part")))) >= 2
+    opened(class_balance(manifest({("glioma", ""): 2})))
+
+
+def test_histograms_draw_a_line_for_each_class():
+    shares = [histogram(distinct_pixels(seed)) for seed in range(4)]
+    labels = ["glioma", "meningioma", "notumor", "pituitary"]
+    table = pd.DataFrame({"label": labels, "histogram": shares, "count": 1})
+    assert len(_hues(opened(histograms_by_class(table)))) > len(_hues(opened(histograms_by_class(table[:1]))))
+
+
+@pytest.mark.parametrize("shape", [(10, 40, 50), (10, 40, 50, 1)])
+def test_contact_sheet_is_a_grid_row_by_row(shape: tuple[int, ...]):
+    images = np.zeros(shape, np.uint8)
+    images[8] = 200
+    sheet = np.asarray(opened(contact_sheet(images, columns=8)).convert("L"))
+    assert sheet.shape == (2 * 98, 8 * 98)
+    assert sheet[98:194, :96].mean() == pytest.approx(200, abs=8)
+    assert sheet[:96].max() < 8
+
+
+def test_contact_sheet_of_noise_is_made_smaller():
+    noise = np.random.default_rng(0).integers(0, 256, (40, 128, 128), dtype=np.uint8)
+    sheet = opened(contact_sheet(noise))
+    assert sheet.width < 8 * 98
+
+
+def test_augmentation_sheet_has_each_copy_below_its_original():
+    originals, copies = np.full((3, 32, 32, 1), 40, np.uint8), np.full((3, 32, 32, 1), 200, np.uint8)
+    sheet = np.asarray(opened(augmentation_sheet(originals, copies)).convert("L"))
+    assert sheet.shape == (2 * 98, 3 * 98)
+    assert sheet[:96, :96].mean() == pytest.approx(40, abs=8)
+    assert sheet[98:194, :96].mean() == pytest.approx(200, abs=8)
+
+
+def _hues(picture: Image.Image) -> set[int]:
+    """Rough hues of the strongly coloured areas."""
+    hue, saturation, _ = np.asarray(picture.convert("RGB").convert("HSV")).reshape(-1, 3).T
+    values, counts = np.unique(hue[saturation > 150] // 16, return_counts=True)
+    return {int(value) for value, count in zip(values, counts, strict=True) if count > 100}
