@@ -12,6 +12,8 @@ from brain_core.database import upgrade_database
 from brain_core.settings import PREFIX, sqlalchemy_url
 from brain_core.storage import LocalBucket
 
+pytest_plugins = ["tests.fixtures_bundle", "tests.fixtures_elasticsearch", "tests.fixtures_serving"]
+
 
 @pytest.fixture(autouse=True)
 def _clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
