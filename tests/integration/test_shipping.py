@@ -2,12 +2,16 @@
 
 import json
 import logging
+import os
+import subprocess
+import sys
 import threading
 import time
 from pathlib import Path
 
 import pytest
 import uuid6
+import yaml
 
 from brain_core.elasticsearch_setup import open_client, set_up
 from brain_core.errors import DeliveryError
@@ -195,6 +199,17 @@ def test_set_up_can_be_repeated(elasticsearch, settings):
 def test_set_up_as_the_shipper_is_refused(elasticsearch):
     with elasticsearch.client("brain_shipper") as client, pytest.raises(DeliveryError, match="index template"):
         set_up(client, ELK)
+
+
+@pytest.mark.parametrize(("password", "healthy"), [(PASSWORD, True), ("wrong", False)])
+def test_health_check_of_the_shipper_container_tells_whether_it_can_log_in(elasticsearch, password, healthy):
+    compose = yaml.safe_load((ELK.parent / "docker-compose.yml").read_text())
+    _cmd, _python, *arguments = compose["services"]["shipper"]["healthcheck"]["test"]
+    variables = {"BRAIN_LOGS__ELASTICSEARCH_URL": elasticsearch.url, "BRAIN_LOGS__ELASTICSEARCH_PASSWORD": password}
+    result = subprocess.run(
+        [sys.executable, *arguments], cwd=ELK.parent, env={**os.environ, **variables}, capture_output=True, check=False
+    )
+    assert (result.returncode == 0) == healthy
 
 
 def test_shipper_may_add_events_but_not_read_them(elasticsearch, settings):
