@@ -12,7 +12,13 @@ from brain_core.database import upgrade_database
 from brain_core.settings import PREFIX, sqlalchemy_url
 from brain_core.storage import LocalBucket
 
-pytest_plugins = ["tests.fixtures_bundle", "tests.fixtures_elasticsearch", "tests.fixtures_serving"]
+pytest_plugins = [
+    "tests.fixtures_bundle",
+    "tests.fixtures_elasticsearch",
+    "tests.fixtures_mlflow",
+    "tests.fixtures_platform",
+    "tests.fixtures_serving",
+]
 
 
 @pytest.fixture(autouse=True)

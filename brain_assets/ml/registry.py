@@ -1,0 +1,181 @@
+"""MLflow: runs with explicit ids, registered models with aliases.
+
+No active run is kept anywhere: two runs in one process never mix, and every run ends as what happened to it.
+"""
+
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from brain_core.errors import RegistryError
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+EXPERIMENT = "brain-tumor-classifier"
+MODEL_NAME = "brain-tumor-classifier"
+CHAMPION = "champion"
+CHALLENGER = "challenger"
+
+
+class TrackedRun:
+    """One MLflow run that is written to by its id."""
+
+    def __init__(self, client: "MlflowClient", run_id: str, artifact_uri: str) -> None:
+        self._client = client
+        self.run_id = run_id
+        self.artifact_uri = artifact_uri
+
+    def log_params(self, params: Mapping[str, Any]) -> None:
+        """Keep what the run was started with."""
+        with translated_errors():
+            for name, value in params.items():
+                self._client.log_param(self.run_id, name, value)
+
+    def log_metrics(self, metrics: Mapping[str, float], step: int = 0) -> None:
+        """Keep one point of each metric."""
+        with translated_errors():
+            for name, value in metrics.items():
+                self._client.log_metric(self.run_id, name, value, step=step)
+
+    def set_tags(self, tags: Mapping[str, str]) -> None:
+        """Keep facts to find the run by."""
+        with translated_errors():
+            for name, value in tags.items():
+                self._client.set_tag(self.run_id, name, value)
+
+    def log_files(self, files: Mapping[str, bytes], folder: str) -> None:
+        """Keep files under `folder` among the run's artifacts."""
+        with translated_errors(), tempfile.TemporaryDirectory() as temporary:
+            for name, data in files.items():
+                (Path(temporary) / name).write_bytes(data)
+            self._client.log_artifacts(self.run_id, temporary, folder)
+
+
+class ModelRegistry:
+    """A client of one MLflow server.
+
+    Args:
+        uri: address of the server.
+        timeout_s: seconds until it counts as away; it is asked once more before that.
+    """
+
+    def __init__(self, uri: str, timeout_s: int) -> None:
+        from mlflow import MlflowClient
+        from mlflow.environment_variables import MLFLOW_HTTP_REQUEST_MAX_RETRIES, MLFLOW_HTTP_REQUEST_TIMEOUT
+
+        # MLflow's own defaults try for many minutes.
+        MLFLOW_HTTP_REQUEST_MAX_RETRIES.set(1)  # type: ignore[no-untyped-call]
+        MLFLOW_HTTP_REQUEST_TIMEOUT.set(timeout_s)  # type: ignore[no-untyped-call]
+        self._client = MlflowClient(tracking_uri=uri, registry_uri=uri)
+
+    @contextmanager
+    def run(self, name: str, tags: Mapping[str, str]) -> Iterator[TrackedRun]:
+        """A new run; it ends FINISHED, FAILED after an error, or KILLED after an interrupt.
+
+        Raises:
+            RegistryError: MLflow is away.
+        """
+        with translated_errors():
+            created = self._client.create_run(self._experiment_id(), run_name=name, tags=dict(tags))
+        run = self._tracked(created)
+        try:
+            yield run
+        except Exception:
+            self._end_after_fault(run, "FAILED")
+            raise
+        except BaseException:
+            self._end_after_fault(run, "KILLED")
+            raise
+        self._end(run, "FINISHED")
+
+    def existing_run(self, run_id: str) -> TrackedRun:
+        """A run to add to.
+
+        Raises:
+            RegistryError: there is none, or MLflow is away.
+        """
+        with translated_errors():
+            return self._tracked(self._client.get_run(run_id))
+
+    def register(self, run: TrackedRun, folder: str, tags: Mapping[str, str]) -> str:
+        """Make a new version of the registered model from a run's artifacts.
+
+        Returns:
+            The version's number.
+
+        Raises:
+            RegistryError: MLflow is away.
+        """
+        from mlflow.exceptions import MlflowException
+
+        with translated_errors():
+            try:
+                self._client.create_registered_model(MODEL_NAME)
+            except MlflowException as exc:
+                if exc.error_code != "RESOURCE_ALREADY_EXISTS":
+                    raise
+            source = f"{run.artifact_uri}/{folder}"
+            version = self._client.create_model_version(MODEL_NAME, source, run.run_id, tags=dict(tags))
+            return str(version.version)
+
+    def set_alias(self, alias: str, version: str) -> None:
+        """Let an alias (`champion`, `challenger`) point at a version.
+
+        Raises:
+            RegistryError: there is no such version, or MLflow is away.
+        """
+        with translated_errors():
+            self._client.set_registered_model_alias(MODEL_NAME, alias, version)
+
+    def alias_version(self, alias: str) -> str | None:
+        """The version that an alias points at; None when it points nowhere.
+
+        Raises:
+            RegistryError: MLflow is away.
+        """
+        from mlflow.exceptions import MlflowException
+
+        with translated_errors():
+            try:
+                return str(self._client.get_model_version_by_alias(MODEL_NAME, alias).version)
+            except MlflowException as exc:
+                if exc.error_code in {"RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"}:
+                    return None
+                raise
+
+    def run_status(self, run_id: str) -> str:
+        """MLflow's own word for a run's state, such as `FINISHED`."""
+        with translated_errors():
+            return str(self._client.get_run(run_id).info.status)
+
+    def _experiment_id(self) -> str:
+        found = self._client.get_experiment_by_name(EXPERIMENT)
+        return str(found.experiment_id) if found else str(self._client.create_experiment(EXPERIMENT))
+
+    def _tracked(self, run: Any) -> TrackedRun:
+        return TrackedRun(self._client, str(run.info.run_id), str(run.info.artifact_uri))
+
+    def _end_after_fault(self, run: TrackedRun, status: str) -> None:
+        # The fault itself is what people must see, also when MLflow is away by now.
+        with suppress(RegistryError):
+            self._end(run, status)
+
+    def _end(self, run: TrackedRun, status: str) -> None:
+        with translated_errors():
+            self._client.set_terminated(run.run_id, status)
+
+
+@contextmanager
+def translated_errors() -> Iterator[None]:
+    """Turn MLflow's errors into `RegistryError`."""
+    from mlflow.exceptions import MlflowException
+    from requests.exceptions import RequestException
+
+    try:
+        yield
+    except (MlflowException, RequestException) as exc:
+        reason = str(exc).strip().splitlines()[0]
+        raise RegistryError(f"MLflow did not do it: {reason} Is the server up (BRAIN_MLFLOW__URI)?") from exc
