@@ -2,7 +2,7 @@
 
 import dagster as dg
 
-from brain_assets.defs import feedback, ingestion, monitoring, notifications, statistics, training
+from brain_assets.defs import datasets, feedback, ingestion, monitoring, notifications, statistics, training
 from brain_assets.defs.automation import JOBS, automation, monitoring_daily
 from brain_assets.resources import (
     AssetIOManager,
@@ -14,7 +14,7 @@ from brain_assets.resources import (
 )
 from brain_core.settings import Settings, load_settings
 
-MODULES = [ingestion, statistics, feedback, training, monitoring]
+MODULES = [ingestion, statistics, feedback, datasets, training, monitoring]
 
 
 def build_definitions(settings: Settings) -> dg.Definitions:

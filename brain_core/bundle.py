@@ -44,6 +44,7 @@ class Manifest(BaseModel):
     version: str = Field(description="Version of the registered model.")
     created_at: datetime
     classes: tuple[str, ...] = CLASSES
+    architecture: str = Field("", description="Name of the network, so that a retraining can start from it.")
     input_size: int = Field(description="Height and width of the model's input in pixels.")
     temperature: float = Field(gt=0, description="Divides the logits before the softmax, inside the graph.")
     uncertain_below: float = Field(ge=0, le=1, description="Confidence below which an answer says `uncertain`.")

@@ -84,6 +84,7 @@ def dataset_splits(
 
     validation, test = config.validation_share, config.test_share
     splits = assign_splits(duplicate_groups, raw_images, (1 - validation - test, validation, test), config.seed)
+    splits = splits.merge(raw_images[["key", "source"]], on="key", validate="one_to_one")
     sizes = splits.groupby(["part", "label"]).agg(images=("key", "size"), groups=("group", "nunique")).reset_index()
     return dg.MaterializeResult(
         value=splits,

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from brain_assets.asset_store import ImageSet
 from brain_assets.ml.augmentation import AugmentationConfig, augment
 from brain_assets.ml.ingestion import load_tensors
+from brain_assets.ml.training import TrainingData
 from brain_core.labels import CLASSES
 from brain_core.storage import Bucket
 
@@ -18,14 +19,24 @@ NO_GROUP = -1
 
 
 def training_table(splits: pd.DataFrame, feedback: pd.DataFrame) -> pd.DataFrame:
-    """Training and validation images: key, label, group, part and origin (`source` or `feedback`).
+    """Training and validation images: key, label, group, part, source and origin (`source` or `feedback`).
 
     Corrected uploads join the training part; their group is -1 since they were screened against the test images only.
     """
-    known = splits.loc[splits["part"] != "test", ["key", "label", "group", "part"]].assign(origin=SOURCE)
+    known = splits.loc[splits["part"] != "test", ["key", "label", "group", "part", "source"]].assign(origin=SOURCE)
     used = feedback.loc[feedback["is_used"], ["key", "label"]]
-    corrected = used.assign(group=NO_GROUP, part="train", origin=FEEDBACK)
+    corrected = used.assign(group=NO_GROUP, part="train", source="upload", origin=FEEDBACK)
     return pd.concat([known, corrected], ignore_index=True) if len(corrected) else known.reset_index(drop=True)
+
+
+def source_of(table: pd.DataFrame) -> str:
+    """Name of the source that a training table's images come from: sample, public or own."""
+    return str(table.loc[table["origin"] == SOURCE, "source"].iloc[0])
+
+
+def training_data(augmented: ImageSet, validation: ImageSet) -> TrainingData:
+    """What `training.train` takes."""
+    return TrainingData(augmented.images, augmented.labels, validation.images, validation.labels)
 
 
 def image_set(table: pd.DataFrame, data: Bucket, inference: Bucket) -> ImageSet:

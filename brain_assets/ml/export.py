@@ -1,0 +1,153 @@
+"""From trained weights to the files of an inference bundle."""
+
+import io
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from brain_assets.ml.model import build_model, load_weights
+from brain_assets.ml.statistics import stacked_histograms, stacked_thumbnails
+from brain_core.bundle import (
+    GATE_FILE,
+    MANIFEST_FILE,
+    MODEL_FILE,
+    REFERENCE_FILE,
+    SPLIT_FILE,
+    Manifest,
+    OnnxSession,
+    sha256,
+)
+from brain_core.descriptors import DESCRIPTOR_NAMES
+from brain_core.gate import Gate
+from brain_core.labels import CLASSES
+
+if TYPE_CHECKING:
+    import keras
+
+WEIGHTS_FILE = "model.weights.h5"
+MAX_GATE_IMAGES = 1500
+GATE_REFUSED_SHARE = 0.005
+"""Share of the validation images that the gate's threshold may refuse."""
+
+GATE_MARGIN = 0.02
+BATCH = 64
+
+
+@dataclass(frozen=True)
+class WeightsRecipe:
+    """What is needed beside the weights to make the network again.
+
+    Attributes:
+        architecture: a name of `model.ARCHITECTURES`.
+        input_size: height and width of the images in pixels.
+        temperature: divides the logits before the softmax.
+    """
+
+    architecture: str
+    input_size: int
+    temperature: float
+
+
+def calibrated_model(weights: bytes, recipe: WeightsRecipe) -> "keras.Model":
+    """A Keras model with the outputs of a bundle: probabilities, embedding, activation_map.
+
+    Raises:
+        TrainingError: the weights are damaged or of another architecture.
+    """
+    import keras
+
+    model = build_model(recipe.architecture, recipe.input_size)
+    load_weights(model, weights)
+    scaled = keras.layers.Rescaling(1.0 / recipe.temperature, name="temperature")(model.output["logits"])
+    outputs = {
+        "probabilities": keras.layers.Softmax(name="probabilities")(scaled),
+        "embedding": model.output["embedding"],
+        "activation_map": model.output["activation_map"],
+    }
+    return keras.Model(model.inputs, outputs)
+
+
+def export_onnx(model: "keras.Model", input_size: int) -> bytes:
+    """An ONNX graph of a calibrated model, for any batch size.
+
+    Args:
+        model: as `calibrated_model` makes it.
+        input_size: height and width of the images in pixels.
+    """
+    # Keras refuses to export a model that was never called.
+    model.predict(np.zeros((2, input_size, input_size, 1), np.uint8), verbose=0)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / MODEL_FILE
+        model.export(str(path), format="onnx", verbose=False)
+        return path.read_bytes()
+
+
+def predict_in_batches(session: OnnxSession, images: NDArray[np.uint8]) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Probabilities float32 (N, 4) and embeddings float32 (N, E) of uint8 (N, S, S, 1)."""
+    parts = [session.run(images[start : start + BATCH])[:2] for start in range(0, len(images), BATCH)]
+    return np.concatenate([p for p, _ in parts]), np.concatenate([e for _, e in parts])
+
+
+def parity(model: "keras.Model", session: OnnxSession, images: NDArray[np.uint8]) -> float:
+    """Largest absolute difference between Keras' and ONNX' probabilities."""
+    expected = model.predict(images, batch_size=BATCH, verbose=0)["probabilities"]
+    return float(np.abs(expected - predict_in_batches(session, images)[0]).max())
+
+
+def build_gate(statistics: pd.DataFrame, splits: pd.DataFrame, seed: int = 0) -> Gate:
+    """A gate that knows one image of each training group and passes nearly every validation image.
+
+    Args:
+        statistics: as `statistics.image_statistics` makes them.
+        splits: key, part, is_representative.
+        seed: of the choice when there are more than `MAX_GATE_IMAGES` groups.
+    """
+    table = statistics.merge(splits[["key", "part", "is_representative"]], on="key")
+    known = table[(table["part"] == "train") & table["is_representative"]]
+    known = known.sample(min(len(known), MAX_GATE_IMAGES), random_state=seed)
+    thumbnails, histograms = stacked_thumbnails(known), stacked_histograms(known)
+    open_gate = Gate(thumbnails, histograms, threshold=-1.0)
+    scores = [open_gate.score(image) for image in stacked_thumbnails(table[table["part"] == "validation"])]
+    return Gate(thumbnails, histograms, float(np.quantile(scores, GATE_REFUSED_SHARE)) - GATE_MARGIN)
+
+
+def reference_table(
+    statistics: pd.DataFrame, keys: NDArray[np.str_], probabilities: NDArray[Any], embeddings: NDArray[Any]
+) -> pd.DataFrame:
+    """Descriptors, answers and embeddings of the images at `keys`, in their order."""
+    described = statistics.set_index("key").loc[list(keys), ["label", *DESCRIPTOR_NAMES]].reset_index()
+    answers = pd.DataFrame(probabilities, columns=[f"p_{name}" for name in CLASSES])
+    answers["predicted_class"] = [CLASSES[index] for index in probabilities.argmax(axis=-1)]
+    answers["confidence"] = probabilities.max(axis=-1)
+    answers["embedding"] = list(embeddings)
+    return pd.concat([described, answers], axis=1)
+
+
+def bundle_files(contents: dict[str, bytes], manifest: Manifest) -> dict[str, bytes]:
+    """All files of a bundle: the contents and a manifest that holds the hash of each."""
+    hashed = manifest.model_copy(update={"sha256": {name: sha256(data) for name, data in contents.items()}})
+    return {**contents, MANIFEST_FILE: hashed.model_dump_json(indent=2).encode()}
+
+
+def bundle_contents(
+    onnx: bytes, weights: bytes, gate: Gate, splits: pd.DataFrame, reference: pd.DataFrame
+) -> dict[str, bytes]:
+    """The files beside the manifest; the Keras weights let a retraining start from this model."""
+    return {
+        MODEL_FILE: onnx,
+        WEIGHTS_FILE: weights,
+        GATE_FILE: gate.to_bytes(),
+        SPLIT_FILE: _parquet(splits),
+        REFERENCE_FILE: _parquet(reference),
+    }
+
+
+def _parquet(table: pd.DataFrame) -> bytes:
+    buffer = io.BytesIO()
+    table.to_parquet(buffer, index=False)
+    return buffer.getvalue()

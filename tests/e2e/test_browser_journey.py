@@ -1,0 +1,88 @@
+"""The reader's journey in a real Chromium against the running platform."""
+
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, Page, expect
+
+from brain_core.labels import NOTICE
+from tests.e2e.test_platform import NEW_SAMPLE, eventually, photograph, rows
+from tests.fixtures_platform import RunningPlatform
+
+PICTURES = Path(__file__).resolve().parents[2] / "test-artifacts"
+TIMEOUT_MS = 30_000
+
+
+@pytest.fixture
+def page(browser: Browser, platform: RunningPlatform):
+    context = browser.new_context(viewport={"width": 1280, "height": 1000})
+    page = context.new_page()
+    page.set_default_timeout(TIMEOUT_MS)
+    expect.set_options(timeout=TIMEOUT_MS)
+    page.goto(platform.url("DASHBOARD"))
+    yield page
+    context.close()
+
+
+def keep_picture(page: Page, name: str) -> None:
+    PICTURES.mkdir(exist_ok=True)
+    page.screenshot(path=PICTURES / f"{name}.png", full_page=True)
+
+
+def agree_and_upload(page: Page, data: bytes) -> None:
+    page.get_by_text("I agree to this text").click()
+    uploader = page.locator("input[type=file]")
+    expect(uploader).to_be_enabled()
+    uploader.set_input_files({"name": "slice.jpg", "mimeType": "image/jpeg", "buffer": data})
+
+
+def test_browser_upload_is_answered_corrected_and_erased(page, platform):
+    image = NEW_SAMPLE.list()[-1]
+    expect(page.locator("input[type=file]")).to_be_disabled()
+    agree_and_upload(page, NEW_SAMPLE.read(image))
+    expect(page.get_by_text("The model says")).to_be_visible()
+    expect(page.get_by_text("Where the model saw evidence")).to_be_visible()
+    keep_picture(page, "predict")
+    page.get_by_role("button", name="No, it is wrong").click()
+    page.get_by_text("What does the slice show?").wait_for()
+    buttons = page.locator("button:enabled").filter(has_text="umour")
+    choice = buttons.first if buttons.count() else page.get_by_role("button", name="Glioma")
+    choice.click()
+    expect(page.get_by_text("Your correction to")).to_be_visible()
+    newest = "SELECT p.id, p.image_key FROM feedback f JOIN prediction p ON p.id = f.prediction_id ORDER BY p.id DESC LIMIT 1"
+    ((prediction_id, key),) = rows(platform, newest)
+    assert str(key).startswith("InferenceLogs/ImageLogsWithFeedback/")
+    assert platform.bucket.exists(str(key))
+    page.get_by_role("button", name="Erase my image").click()
+    page.get_by_role("button", name="Yes, erase it").click()
+    expect(page.get_by_text("Erased: the image")).to_be_visible()
+    gone = "SELECT 1 FROM prediction WHERE id = :id AND deleted_at IS NOT NULL"
+    eventually(lambda: rows(platform, gone, id=prediction_id), 10, "the tombstone")
+    assert not platform.bucket.exists(str(key))
+
+
+def test_browser_photograph_is_refused_with_a_reason(page):
+    agree_and_upload(page, photograph())
+    expect(page.get_by_text("This image was not read")).to_be_visible()
+    expect(page.get_by_text("What you can do.")).to_be_visible()
+    keep_picture(page, "refused")
+
+
+@pytest.mark.parametrize("name", ["Monitoring", "Drift", "Logs"])
+def test_browser_page_opens_without_an_error_and_carries_the_notice(page, name):
+    page.get_by_role("link", name=name).click()
+    expect(page.get_by_role("heading", name=name, level=1)).to_be_visible()
+    page.wait_for_timeout(3000)
+    expect(page.get_by_text("research and education only").first).to_be_visible()
+    assert page.locator("[data-testid=stException]").count() == 0
+    assert NOTICE
+    keep_picture(page, name.lower())
+
+
+def test_browser_dagit_shows_the_graph(browser, platform):
+    page = browser.new_page(viewport={"width": 1900, "height": 1100})
+    page.goto(f"{platform.url('DAGSTER')}/asset-groups")
+    expect(page.get_by_text("inference_bundle").first).to_be_visible(timeout=60_000)
+    page.wait_for_timeout(3000)
+    keep_picture(page, "dagit-graph")
+    page.close()
