@@ -7,8 +7,8 @@ import streamlit as st
 from dashboard.wording import CLASS_NAMES
 
 CLASS_COLOURS = dict(zip(CLASS_NAMES.values(), ("#d55e00", "#1f7fc0", "#009e73", "#b8608f"), strict=True))
-GREEN, RED, GREY = "#009e73", "#d55e00", "#7a8a90"
-HEIGHT_PX = 240
+GOOD, BAD, GREY = "#1f8a93", "#c0504d", "#7a8a90"
+HEIGHT_PX = 260
 
 
 def bars(frame: pd.DataFrame, value: str, title: str, number_format: str) -> None:
@@ -18,7 +18,7 @@ def bars(frame: pd.DataFrame, value: str, title: str, number_format: str) -> Non
         x=alt.X(f"{title}:Q", title=title, scale=alt.Scale(domainMin=0), axis=alt.Axis(tickCount=4)),
         y=alt.Y("name:N", title=None, sort=list(CLASS_NAMES.values())),
     )
-    bar = base.mark_bar(height=22, cornerRadiusEnd=3).encode(
+    bar = base.mark_bar(height=alt.RelativeBandSize(0.65), cornerRadiusEnd=3).encode(
         color=alt.Color("name:N", legend=None, scale=_scale(CLASS_COLOURS))
     )
     label = base.mark_text(align="left", dx=5, color=GREY).encode(text=alt.Text(f"{title}:Q", format=number_format))
@@ -30,7 +30,7 @@ def stacked(frame: pd.DataFrame, category: str, colours: dict[str, str], title: 
     """Horizontal bars a class (`name`), stacked by `category`; the frame is long, with a column `count`."""
     chart = (
         alt.Chart(frame)
-        .mark_bar(height=22)
+        .mark_bar(height=alt.RelativeBandSize(0.65))
         .encode(
             x=alt.X("count:Q", title=title, axis=alt.Axis(tickMinStep=1)),
             y=alt.Y("name:N", title=None, sort=list(CLASS_NAMES.values())),
@@ -67,4 +67,4 @@ def _scale(colours: dict[str, str]) -> alt.Scale:
 
 
 def _legend() -> alt.Legend:
-    return alt.Legend(orient="top")
+    return alt.Legend(orient="top", offset=4, padding=0)

@@ -11,6 +11,8 @@ from brain_core.errors import ApiError
 from brain_core.labels import CONSENT_VERSION
 from dashboard.wording import problem_slug, sentence
 
+_PASSING = frozenset({0, 429, 500, 502, 503, 504})
+
 
 @dataclass(frozen=True)
 class Answer:
@@ -40,9 +42,15 @@ class Refusal:
 
 @dataclass(frozen=True)
 class Failure:
-    """There is no answer, and nothing was kept; the sentence says why and what to do."""
+    """There is no answer, and nothing was kept.
+
+    Attributes:
+        sentence: why, and what to do.
+        is_passing: the same image may be taken later.
+    """
 
     sentence: str
+    is_passing: bool
 
 
 Outcome = Answer | Refusal | Failure
@@ -83,7 +91,7 @@ def _fetched(fetch: Callable[[UUID, str], bytes], prediction_id: UUID, access_to
 def _without_answer(client: BrainClient, error: ApiError) -> Outcome:
     problem = error.problem
     if problem_slug(error) != "not-a-brain-mri":
-        return Failure(sentence(error))
+        return Failure(sentence(error), is_passing=error.status in _PASSING)
     prediction_id, access_token = UUID(problem["id"]), str(problem["access_token"])
     return Refusal(
         str(problem["detail"]), prediction_id, access_token, _fetched(client.image, prediction_id, access_token)

@@ -51,7 +51,7 @@ def by_class(engine: Engine, since: datetime | None = None) -> pd.DataFrame:
         *_verdicts_and_latencies(),
     )
     query = _in_period(_with_feedback(query), since).where(_IS_ANSWERED).group_by(PredictionRow.predicted_class)
-    frame = _frame(engine, query).set_index("predicted_class").reindex(list(CLASSES))
+    frame = _frame(engine, query).set_index("predicted_class").reindex(list(CLASSES)).astype(float)
     counts = ["count", "agreed", "disagreed"]
     return frame.assign(**{name: frame[name].fillna(0).astype(int) for name in counts})
 

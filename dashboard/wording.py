@@ -38,7 +38,10 @@ _SENTENCES = {
     ),
     "prediction-not-found": "{detail} Nothing of it can be seen, judged or erased here.",
     "image-too-large": "{detail} Save the image smaller, or crop it to the slice, and upload it again.",
-    "unsupported-image-type": "{detail} Export the slice as JPEG or PNG; renaming the file is not enough.",
+    "unsupported-image-type": (
+        "The file's content is neither JPEG nor PNG, whatever its name says. "
+        "Export the slice as JPEG or PNG; renaming the file is not enough."
+    ),
     "not-a-brain-mri": "{detail}",
     "too-many-requests": "Too many images came at once. Wait a minute, then try again.",
     "database-unavailable": "The database is away and nothing was stored. Wait a moment, then try again.",

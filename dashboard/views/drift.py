@@ -1,6 +1,7 @@
 """Drift: do the images of today still look like those that the model was judged on?"""
 
-import base64
+import html
+from typing import Any
 from uuid import UUID
 
 import pandas as pd
@@ -11,6 +12,12 @@ from dashboard.resources import bucket, engine, failures_told
 from dashboard.wording import NOTHING
 
 REPORT_HEIGHT_PX = 900
+# The report is made for a wider window than the page has room for.
+ZOOM = 0.7
+FRAME_STYLE = (
+    f"border:0;background:white;width:{100 / ZOOM:.1f}%;height:{REPORT_HEIGHT_PX / ZOOM:.0f}px;"
+    f"transform:scale({ZOOM});transform-origin:0 0"
+)
 
 
 def page() -> None:
@@ -58,22 +65,51 @@ def _verdict(run: pd.Series) -> None:
 
 
 def _columns(run: pd.Series) -> None:
-    columns = pd.DataFrame(drift_summary(engine(), UUID(str(run["id"]))).get("columns", []))
-    if not columns.empty:
-        st.subheader("Column by column", anchor=False)
-        st.dataframe(columns, hide_index=True, width="stretch", alt="What the run found for each column")
+    summary = drift_summary(engine(), UUID(str(run["id"])))
+    columns = pd.DataFrame(summary.get("columns", []))
+    if columns.empty:
+        return
+    st.subheader("Column by column", anchor=False)
+    names: dict[str, Any] = {
+        "column": "Column",
+        "test": "Test",
+        "p_value": st.column_config.NumberColumn("p-value", format="%.2g"),
+        "adjusted_p_value": st.column_config.NumberColumn("Adjusted p-value", format="%.2g"),
+        "is_drifted": "Drifted",
+    }
+    st.dataframe(
+        columns,
+        column_config=names,
+        column_order=list(names),
+        hide_index=True,
+        width="stretch",
+        alt="What the run found for each column",
+    )
+    st.caption(
+        f"{summary.get('recent_rows', 0)} uploads against {summary.get('reference_rows', 0)} test images. A column has "
+        "drifted when its p-value, adjusted for the number of columns (Holm), is below "
+        f"{summary.get('alpha', NOTHING)}."
+    )
 
 
 def _report(run: pd.Series) -> None:
     st.subheader("Evidently's report", anchor=False)
     if not run["report_key"]:
         st.caption("This run made no report.")
-    elif st.toggle("Show the report (4 MB)", key=f"report-{run['id']}"):
+        return
+    st.caption("Evidently judges with thresholds of its own, so its words may differ from the finding above.")
+    if st.toggle("Show the report (4 MB)", key=f"report-{run['id']}"):
         with failures_told(), st.spinner("Fetching the report …"):
-            html = bucket().read(str(run["report_key"]))
-            # As a data URL the report has an origin of its own: its scripts cannot reach this page.
-            source = f"data:text/html;charset=utf-8;base64,{base64.b64encode(html).decode()}"
-            st.iframe(source, height=REPORT_HEIGHT_PX, alt="Evidently's drift report")
+            report = bucket().read(str(run["report_key"]))
+            st.iframe(_sandboxed(report), height=REPORT_HEIGHT_PX, alt="Evidently's drift report")
+            st.download_button("Download it", report, "drift-report.html", "text/html", icon=":material/download:")
+
+
+def _sandboxed(report: bytes) -> str:
+    # The report has an origin of its own: its scripts cannot reach this page.
+    source = html.escape(report.decode("utf-8", "replace"))
+    frame = f'<iframe sandbox="allow-scripts" title="Drift report" style="{FRAME_STYLE}" srcdoc="{source}"></iframe>'
+    return f'<div style="overflow:hidden;height:{REPORT_HEIGHT_PX}px">{frame}</div>'
 
 
 def _all_runs(runs: pd.DataFrame) -> None:

@@ -12,7 +12,8 @@ from dashboard.resources import engine, failures_told, settings
 from dashboard.wording import CLASS_NAMES, NOTHING
 
 PERIODS = {"24 hours": timedelta(hours=24), "7 days": timedelta(days=7), "30 days": timedelta(days=30), "All": None}
-HOURLY_UP_TO = timedelta(days=7)
+TIME_UNITS = {"hour": "utcyearmonthdatehours", "day": "utcyearmonthdate"}
+HOURLY_UP_TO = timedelta(days=1)
 ANSWERED, REFUSED = "accepted", "refused"
 
 
@@ -40,10 +41,10 @@ def _totals(totals: pd.Series) -> None:
     judged = int(totals["agreed"] + totals["disagreed"])
     figures = {
         "Inferences": (f"{answered:,}", "Accepted uploads that the model answered."),
-        "Valid uploads": (_share(answered, answered + refused), f"{refused} of {answered + refused} were refused."),
+        "Valid": (_share(answered, answered + refused), f"{refused} of {answered + refused} were refused."),
         "Uncertain": (_share(int(totals["uncertain"]), answered), "Answers below the model's own threshold."),
-        "Right, say readers": (_share(int(totals["agreed"]), judged), f"{judged} answers were judged."),
-        "Median latency": (_ms(totals["p50_ms"]), f"95th percentile {_ms(totals['p95_ms'])}."),
+        "Agreement": (_share(int(totals["agreed"]), judged), f"Readers judged {judged} answers."),
+        "Latency": (_ms(totals["p50_ms"]), f"Median; 95th percentile {_ms(totals['p95_ms'])}."),
         "Erased": (f"{int(totals['erased']):,}", "Erased by their owners."),
     }
     for column, (label, (value, explanation)) in zip(st.columns(len(figures)), figures.items(), strict=True):
@@ -62,7 +63,7 @@ def _over_time(since: datetime | None, step: str) -> None:
     names = {**CLASS_NAMES, REFUSED: "Refused"}
     frame = frame.assign(name=[names[str(outcome)] for outcome in frame["outcome"]])
     with _panel(f"Uploads over time, by {step}"):
-        x = alt.X("time:T", title=None, bandPosition=0)
+        x = alt.X(f"{TIME_UNITS[step]}(time):T", title="time (UTC)")
         charts.columns(frame, x, {**charts.CLASS_COLOURS, "Refused": charts.GREY}, "uploads over time")
 
 
@@ -82,7 +83,7 @@ def _class_panels(frame: pd.DataFrame) -> None:
 def _feedback(frame: pd.DataFrame) -> None:
     renamed = frame.rename(columns={"agreed": "right", "disagreed": "wrong"}).rename(index=CLASS_NAMES)
     long = renamed[["right", "wrong"]].rename_axis("name").reset_index().melt("name", None, "answer", "count")
-    charts.stacked(long, "answer", {"right": charts.GREEN, "wrong": charts.RED}, "answers of readers")
+    charts.stacked(long, "answer", {"right": charts.GOOD, "wrong": charts.BAD}, "answers of readers")
 
 
 def _latency(frame: pd.DataFrame) -> None:
@@ -98,13 +99,18 @@ def _latency(frame: pd.DataFrame) -> None:
 def _gate_panels(since: datetime | None) -> None:
     frame = queries.correlations(engine(), since)
     frame = frame.assign(name=[ANSWERED if is_valid else REFUSED for is_valid in frame["is_valid"]])
-    colours = {ANSWERED: charts.GREEN, REFUSED: charts.RED}
+    colours = {ANSWERED: charts.GOOD, REFUSED: charts.BAD}
     left, right = st.columns(2)
     with left, _panel("Valid and invalid uploads"):
         counts = frame[["name", "count"]].groupby("name", as_index=False).sum()
         charts.columns(counts, alt.X("name:N", title=None, axis=alt.Axis(labelAngle=0)), colours, "uploads")
     with right, _panel("Correlation with the training histograms"):
-        x = alt.X("low:Q", bin="binned", title="best correlation of the grey histogram")
+        x = alt.X(
+            "low:Q",
+            bin="binned",
+            title="best correlation of the grey histogram",
+            axis=alt.Axis(tickCount=6, format=".1f"),
+        )
         charts.columns(frame, x, colours, "uploads by correlation", x2=alt.X2("high"))
 
 

@@ -11,16 +11,16 @@ from dashboard.outcomes import Answer, Failure, Outcome, Refusal, ask, content_h
 from dashboard.resources import client, failures_told, settings
 from dashboard.wording import CLASS_NAMES, MAP_EXPLAINED, NOT_AN_MRI_HINT, sentence
 
+# The colours of the heat map from weak to strong, as `brain_core.explain` draws them.
 RAMP = "linear-gradient(90deg, #57106e, #bc3754, #f98e09, #fcffa4)"
-"""The colours of the heat map from weak to strong, as `brain_core.explain` draws them."""
 
 
 def page() -> None:
     """The whole page."""
     st.title("Predict")
     st.markdown(
-        "Upload one slice of a brain MRI. The model says what it sees, how sure it is and where it looked; "
-        "you say whether it was right."
+        "Upload one slice of a brain MRI. You see what the model takes it for, how sure it is and where it looked, "
+        "and you say whether it was right."
     )
     with failures_told():
         is_agreed = _consent()
@@ -94,7 +94,8 @@ def _result(asked: str, outcome: Outcome) -> None:
             _refusal(asked, outcome)
         case Failure():
             st.error(outcome.sentence, icon=":material/error:")
-            st.button("Try again", icon=":material/refresh:", on_click=_forget, args=(asked,))
+            if outcome.is_passing:
+                st.button("Try again", icon=":material/refresh:", on_click=_forget, args=(asked,))
 
 
 def _forget(asked: str) -> None:
@@ -245,7 +246,7 @@ def _keep_or_erase(asked: str, prediction_id: UUID, access_token: str) -> None:
         with st.popover("Erase my image", icon=":material/delete:"):
             st.markdown("The image, the result and your feedback are erased for good. This cannot be undone.")
             st.button("Yes, erase it", type="primary", on_click=_erase, args=(asked, prediction_id, access_token))
-        with st.popover("Erase it later", icon=":material/key:"):
+        with st.popover("Key to erase it later", icon=":material/key:"):
             st.markdown("Keep these two. With them you can erase the image at any time, here or through the API.")
             st.caption("Prediction id")
             st.code(str(prediction_id), language=None, wrap_lines=True)

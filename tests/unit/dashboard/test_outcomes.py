@@ -1,0 +1,66 @@
+from uuid import UUID
+
+import pytest
+
+from brain_core.client import BrainClient
+from dashboard.outcomes import Answer, Failure, Refusal, ask, content_hash, with_pictures
+from tests.fixtures_dashboard import PREDICTION_ID, problem
+
+
+@pytest.fixture
+def client(api_address):
+    with BrainClient(api_address, timeout_s=5) as client:
+        yield client
+
+
+def test_answer_comes_with_both_pictures(client):
+    outcome = ask(client, b"slice")
+
+    assert isinstance(outcome, Answer)
+    assert outcome.picture is not None
+    assert outcome.picture.startswith(b"\xff\xd8")
+    assert outcome.overlay is not None
+    assert outcome.overlay.startswith(b"\x89PNG")
+    assert outcome.feedback is None
+
+
+def test_pictures_that_were_there_are_not_fetched_again(client, scripted_api):
+    outcome = ask(client, b"slice")
+    assert isinstance(outcome, Answer)
+    assert with_pictures(client, outcome) == outcome
+
+    assert scripted_api.count("GET image") == scripted_api.count("GET explanation.png") == 1
+
+
+def test_refusal_carries_what_erases_it(client, scripted_api):
+    scripted_api.answers["POST predictions"] = problem(
+        "not-a-brain-mri", 422, detail="In colour.", id=str(PREDICTION_ID), access_token="t", validation={}
+    )
+    outcome = ask(client, b"photo")
+
+    assert isinstance(outcome, Refusal)
+    assert (outcome.reason, outcome.prediction_id, outcome.access_token) == ("In colour.", PREDICTION_ID, "t")
+    assert isinstance(outcome.prediction_id, UUID)
+
+
+@pytest.mark.parametrize(("status", "is_passing"), [(400, False), (413, False), (422, False), (429, True), (503, True)])
+def test_failure_tells_whether_it_may_pass(client, scripted_api, status, is_passing):
+    scripted_api.answers["POST predictions"] = problem("some-kind", status)
+
+    outcome = ask(client, b"slice")
+
+    assert isinstance(outcome, Failure)
+    assert outcome.is_passing is is_passing
+
+
+def test_service_that_is_away_is_a_failure_that_may_pass():
+    with BrainClient("http://127.0.0.1:9", timeout_s=1) as client:
+        outcome = ask(client, b"slice")
+
+    assert isinstance(outcome, Failure)
+    assert outcome.is_passing
+    assert "does not answer" in outcome.sentence
+
+
+def test_content_hash_tells_images_apart():
+    assert content_hash(b"a") == content_hash(b"a") != content_hash(b"b")

@@ -1,0 +1,264 @@
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from brain_core.labels import CONSENT_TEXT, CONSENT_VERSION
+from tests.fixtures_bundle import photograph_jpeg, slice_jpeg
+from tests.fixtures_dashboard import PREDICTION_ID, alerts, created, feedback, problem, said
+
+SLICE = ("slice.jpg", slice_jpeg(), "image/jpeg")
+
+
+@pytest.fixture
+def page(open_page, api_address) -> AppTest:
+    """The page of a reader who has agreed."""
+    app = open_page("predict", BRAIN_DASHBOARD__API_URL=api_address)
+    return app.checkbox[0].check().run()
+
+
+def upload(app: AppTest, file: tuple[str, bytes, str] = SLICE) -> AppTest:
+    return app.file_uploader[0].set_value(file).run()
+
+
+def press(app: AppTest, label: str) -> AppTest:
+    return next(button for button in app.button if button.label == label).click().run()
+
+
+def test_uploader_waits_for_consent_to_the_current_text(open_page, scripted_api, api_address):
+    app = open_page("predict", BRAIN_DASHBOARD__API_URL=api_address)
+
+    assert app.file_uploader[0].disabled
+    assert CONSENT_TEXT in said(app)
+    app.checkbox[0].check().run()
+    assert not app.file_uploader[0].disabled
+    assert scripted_api.count("POST predictions") == 0
+
+
+def test_upload_carries_consent_and_no_file_name(page, scripted_api):
+    upload(page, ("patient-jane-doe.jpg", SLICE[1], "image/jpeg"))
+
+    (body,) = [body for body in scripted_api.bodies if SLICE[1] in body]
+    assert CONSENT_VERSION.encode() in body
+    assert b"jane" not in body
+
+
+def test_answer_shows_class_probabilities_pictures_model_and_time(page):
+    upload(page)
+
+    text = said(page)
+    assert not page.exception
+    captions = [caption for image in page.image for caption in image.captions]
+    assert captions == ["Your image, as it is stored", "Where the model saw evidence for “Pituitary tumour”"]
+    assert "Pituitary tumour" in [str(heading.value) for heading in page.subheader]
+    assert next(bar.text for bar in page.get("progress")) == "Pituitary tumour · **91.0%**"
+    assert "Model version 7 · took 42 ms" in text
+    assert "Uncertain" not in text
+
+
+def test_uncertain_answer_says_so_plainly(page, scripted_api):
+    answer = created(is_uncertain=True, confidence=0.4)
+    scripted_api.answers["POST predictions"] = (201, answer.model_dump_json().encode())
+
+    upload(page)
+
+    assert any("**Uncertain.** A confidence of 40%" in text for text in alerts(page))
+
+
+def test_rerun_does_not_send_the_image_again(page, scripted_api):
+    upload(page).run().run()
+
+    assert scripted_api.count("POST predictions") == 1
+
+
+def test_same_image_uploaded_again_is_not_sent_again(page, scripted_api):
+    upload(page)
+    page.file_uploader[0].set_value(None).run()
+    upload(page, ("another-name.jpg", SLICE[1], "image/jpeg"))
+
+    assert scripted_api.count("POST predictions") == 1
+    assert "The model says" in said(page)
+
+
+def test_answer_outlives_a_visit_to_another_page(page, scripted_api):
+    upload(page)
+    page.switch_page("views/logs.py").run()
+    page.switch_page("views/predict.py").run()
+
+    assert "The model says" in said(page)
+    assert page.checkbox[0].value
+    assert scripted_api.count("POST predictions") == 1
+
+
+def test_refused_image_is_told_with_its_reason_and_can_be_erased(page, scripted_api):
+    scripted_api.answers["POST predictions"] = problem(
+        "not-a-brain-mri", 422, detail="The image is in colour.", id=str(PREDICTION_ID), access_token="t", validation={}
+    )
+    upload(page, ("photo.jpg", photograph_jpeg(), "image/jpeg"))
+
+    assert "This image was not read" in said(page)
+    assert "The image is in colour." in alerts(page)
+    assert "What you can do." in said(page)
+    press(page, "Yes, erase it")
+    assert scripted_api.count(f"DELETE {PREDICTION_ID}") == 1
+    assert "This image was not read" not in said(page)
+
+
+@pytest.mark.parametrize(
+    ("slug", "status", "way_on"),
+    [
+        ("consent-missing", 400, "Reload the page"),
+        ("invalid-image", 400, "export the slice again"),
+        ("image-too-large", 413, "Save the image smaller"),
+        ("unsupported-image-type", 415, "renaming the file is not enough"),
+        ("invalid-request", 422, "Try again"),
+        ("rate-limited", 429, "Wait a minute"),
+        ("internal-error", 500, "ask whoever runs the platform"),
+        ("database-unavailable", 503, "Wait a moment"),
+        ("model-unavailable", 503, "its first one"),
+        ("storage-unavailable", 503, "Wait a moment"),
+    ],
+)
+def test_failure_is_a_sentence_with_a_way_on(page, scripted_api, slug, status, way_on):
+    scripted_api.answers["POST predictions"] = problem(slug, status)
+
+    upload(page)
+
+    assert not page.exception
+    assert any(way_on in text for text in alerts(page))
+    assert "The model says" not in said(page)
+
+
+def test_answer_that_is_no_answer_is_a_sentence(page, scripted_api):
+    scripted_api.answers["POST predictions"] = (502, b"<html>Bad gateway</html>")
+
+    upload(page)
+
+    assert any("status 502" in text for text in alerts(page))
+
+
+def test_service_that_comes_back_answers_on_try_again(page, scripted_api):
+    scripted_api.answers["POST predictions"], good = (
+        problem("model-unavailable", 503),
+        (
+            201,
+            created().model_dump_json().encode(),
+        ),
+    )
+    upload(page).run()
+    assert scripted_api.count("POST predictions") == 1
+    scripted_api.answers["POST predictions"] = good
+
+    press(page, "Try again")
+
+    assert "The model says" in said(page)
+
+
+def test_image_that_can_never_be_taken_offers_no_try_again(page, scripted_api):
+    scripted_api.answers["POST predictions"] = problem("unsupported-image-type", 415)
+
+    upload(page)
+
+    assert "Try again" not in [button.label for button in page.button]
+
+
+def test_answer_stands_without_its_map_which_can_be_fetched_later(page, scripted_api):
+    good = scripted_api.answers.pop("GET explanation.png")
+    upload(page)
+    assert any("the answer stands without it" in text for text in alerts(page))
+    scripted_api.answers["GET explanation.png"] = good
+
+    press(page, "Fetch the map")
+
+    assert not any("the answer stands without it" in text for text in alerts(page))
+
+
+def test_yes_is_sent_and_thanked_for(page, scripted_api):
+    upload(page)
+
+    press(page, "Yes, it is right")
+
+    assert scripted_api.bodies[scripted_api.requests.index("PUT feedback")].replace(b" ", b"") == (
+        b'{"agrees":true,"corrected_class":null}'
+    )
+    assert any("Thank you" in text for text in alerts(page))
+
+
+def test_no_asks_for_the_class_and_offers_all_but_the_predicted_one(page, scripted_api):
+    scripted_api.answers["PUT feedback"] = feedback("glioma")
+    press(upload(page), "No, it is wrong")
+    assert scripted_api.count("PUT feedback") == 0
+    offered = {button.label: not button.disabled for button in page.button}
+    assert offered["Glioma"]
+    assert offered["Meningioma"]
+    assert offered["No tumour"]
+    assert not offered["Pituitary tumour"]
+
+    press(page, "Glioma")
+
+    assert any("Your correction to **Glioma**" in text for text in alerts(page))
+
+
+def test_feedback_can_be_changed(page, scripted_api):
+    press(upload(page), "Yes, it is right")
+    press(page, "Change my answer")
+    press(page, "No, it is wrong")
+    scripted_api.answers["PUT feedback"] = feedback("notumor")
+
+    press(page, "No tumour")
+
+    assert scripted_api.count("PUT feedback") == 2
+    assert any("No tumour" in text for text in alerts(page))
+
+
+def test_feedback_that_fails_is_told_and_can_be_given_again(page, scripted_api):
+    scripted_api.answers["PUT feedback"] = problem("database-unavailable", 503)
+    press(upload(page), "Yes, it is right")
+    assert any("database is away" in text for text in alerts(page))
+    scripted_api.answers["PUT feedback"] = feedback(None)
+
+    press(page, "Yes, it is right")
+
+    assert any("Thank you" in text for text in alerts(page))
+
+
+def test_erased_image_leaves_the_page_and_is_not_sent_again(page, scripted_api):
+    press(upload(page), "Yes, erase it")
+
+    assert any("Erased" in text for text in alerts(page))
+    assert "The model says" not in said(page)
+    page.run()
+    assert page.file_uploader[0].value is None
+    assert scripted_api.count("POST predictions") == 1
+
+
+def test_erasure_that_fails_keeps_the_answer(page, scripted_api):
+    scripted_api.answers[f"DELETE {PREDICTION_ID}"] = problem("storage-unavailable", 503)
+
+    press(upload(page), "Yes, erase it")
+
+    assert any("image store is away" in text for text in alerts(page))
+    assert "The model says" in said(page)
+
+
+def test_id_and_token_to_erase_later_are_shown(page):
+    upload(page)
+
+    assert {str(PREDICTION_ID), "secret-token"} <= {code.value for code in page.code}
+
+
+def test_image_of_an_earlier_visit_is_erased_by_its_token(page, scripted_api):
+    page.text_input[0].input(f" {PREDICTION_ID} ")
+    page.text_input[1].input("secret-token")
+
+    press(page, "Erase it")
+
+    assert scripted_api.count(f"DELETE {PREDICTION_ID}") == 1
+    assert any("Erased" in text for text in alerts(page))
+
+
+def test_id_that_is_none_is_told_without_asking_the_service(page, scripted_api):
+    page.text_input[0].input("my brain")
+
+    press(page, "Erase it")
+
+    assert any("not a prediction id" in text for text in alerts(page))
+    assert not [key for key in scripted_api.requests if key.startswith("DELETE")]
