@@ -148,7 +148,7 @@ class DagsterClient:
 
 def _step_failure(event: dict[str, Any]) -> str:
     causes = event["error"].get("causes") or []
-    reason = causes[-1]["message"] if causes else event["error"]["message"]
+    reason = causes[0]["message"] if causes else event["error"]["message"]
     return f"{event['stepKey']}: {reason.strip()}"
 
 

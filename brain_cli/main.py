@@ -114,9 +114,8 @@ def database_upgrade() -> None:
 @elastic_commands.command("setup")
 def elastic_setup() -> None:
     """Install the index template in Elasticsearch; safe to repeat."""
-    from brain_core.elasticsearch_setup import open_client, set_up
-
     from brain_cli.parts import ROOT
+    from brain_core.elasticsearch_setup import open_client, set_up
 
     set_up(open_client(load_settings()), ROOT / "elk")
     console.print("The index template is installed.")

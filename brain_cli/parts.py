@@ -4,7 +4,7 @@ import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from brain_core.settings import Settings
+from brain_core.settings import Settings, sqlalchemy_url
 
 ROOT = Path(__file__).resolve().parent.parent
 """The folder of `workspace.yaml`, `dashboard` and `elk`."""
@@ -73,7 +73,8 @@ def platform_environment(settings: Settings, database_urls: dict[str, str]) -> d
         "BRAIN_HOME": str(settings.home_path),
         "BRAIN_DATABASE__URL": database_urls["brain"],
         "BRAIN_DATABASE__MLFLOW_URL": database_urls["mlflow"],
-        "BRAIN_DATABASE__DAGSTER_URL": database_urls["dagster"],
+        # Dagster hands it to SQLAlchemy as it is.
+        "BRAIN_DATABASE__DAGSTER_URL": sqlalchemy_url(database_urls["dagster"]),
         "BRAIN_MLFLOW__URI": f"http://{LOOPBACK}:{settings.mlflow.port}",
         "BRAIN_DAGSTER__URL": f"http://{LOOPBACK}:{settings.dagster.port}",
         "BRAIN_DASHBOARD__API_URL": f"http://{LOOPBACK}:{settings.serving.port}",

@@ -57,6 +57,6 @@ def test_an_assets_failed_and_missing_checks_are_told_apart():
     assert state.missing_checks == ("absent",)
 
 
-def test_a_steps_failure_is_its_innermost_cause():
+def test_a_steps_failure_is_the_error_that_the_step_raised():
     event = {"stepKey": "s", "error": {"message": "outer", "causes": [{"message": "middle"}, {"message": "root\n"}]}}
-    assert _step_failure(event) == "s: root"
+    assert _step_failure(event) == "s: middle"
