@@ -4,10 +4,8 @@ ENV UV_PROJECT_ENVIRONMENT=/opt/venv UV_COMPILE_BYTECODE=1 UV_LINK_MODE=copy UV_
 RUN pip install --no-cache-dir --root-user-action=ignore "uv==0.13.9"
 WORKDIR /app
 COPY pyproject.toml uv.lock ./
-RUN uv sync --locked --no-dev --no-cache --extra pipeline --no-install-project
-# Only the name, the version and the command; the packages are copied below.
-COPY README.md LICENSE ./
-RUN uv sync --locked --no-dev --no-cache --extra pipeline
+# Of the project itself only the name, the version and the command: the packages are copied below.
+RUN touch README.md LICENSE && uv sync --locked --no-dev --no-cache --extra pipeline
 
 FROM python:3.11-slim-bookworm
 RUN useradd --uid 10001 --user-group --no-create-home --home-dir /data --shell /usr/sbin/nologin brain \

@@ -71,6 +71,14 @@ def test_every_password_is_required_and_listed_in_the_example():
     assert {name for name, _ in used} == set(re.findall(r"^(\w+)=$", example, re.MULTILINE))
 
 
+def test_urls_that_others_read_name_the_driver():
+    environments = [one.get("environment", {}) for one in SERVICES.values()]
+    names = ("BRAIN_DATABASE__DAGSTER_URL", "MLFLOW_BACKEND_STORE_URI")
+    urls = {one[name] for one in environments for name in names if name in one}
+    assert len(urls) == 2
+    assert all(url.startswith("postgresql+psycopg2://") for url in urls)
+
+
 def test_images_are_pinned_and_come_without_a_registry_host():
     for service in SERVICES.values():
         if service not in OURS.values():
