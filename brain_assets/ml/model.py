@@ -4,6 +4,7 @@ Every architecture takes `images`, uint8 (N, S, S, 1) as `brain_core.imaging.mod
 `logits` float32 (N, 4), `embedding` float32 (N, E) and `activation_map` float32 (N, h, w, 4).
 """
 
+import math
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -18,6 +19,10 @@ if TYPE_CHECKING:
 
 STAGES = ((24, 1), (48, 2), (96, 2))
 """Channels and blocks of the residual stages; every stage but the first halves height and width."""
+
+
+SHARPNESS = 2.0
+"""Of the soft maximum over the cells: 0 would be their mean, infinity their maximum."""
 
 
 def build_model(architecture: str = "compact_cnn", input_size: int = MODEL_SIZE) -> "keras.Model":
@@ -63,8 +68,8 @@ def load_weights(model: "keras.Model", weights: bytes) -> None:
 def _compact_cnn(input_size: int) -> "keras.Model":
     """Residual network after He et al. 2016 (arXiv:1512.03385), 0.4 M parameters, with a class map for a head.
 
-    The head is global average pooling and one dense layer, so the class activation map (Zhou et al. 2016,
-    arXiv:1512.04150) is exact: the logits are its mean over the cells, bias included.
+    The class map is the evidence that the decision is made from: the logits are the soft maximum of its cells (Pinheiro
+    and Collobert 2015, arXiv:1411.6228), so a small lesion is not averaged away.
     """
     import keras
     from keras import layers
@@ -80,7 +85,7 @@ def _compact_cnn(input_size: int) -> "keras.Model":
             x = _residual_block(x, channels, f"stage{stage}_block{block}", strides=2 if halves else 1)
     activation_map = layers.Conv2D(len(CLASSES), 1, name="activation_map")(x)
     outputs = {
-        "logits": layers.GlobalAveragePooling2D(name="logits")(activation_map),
+        "logits": _soft_maximum(activation_map),
         "embedding": layers.GlobalAveragePooling2D(name="embedding")(x),
         "activation_map": activation_map,
     }
@@ -88,6 +93,14 @@ def _compact_cnn(input_size: int) -> "keras.Model":
 
 
 ARCHITECTURES: dict[str, Callable[[int], "keras.Model"]] = {"compact_cnn": _compact_cnn}
+
+
+def _soft_maximum(activation_map: Any) -> Any:
+    import keras
+
+    cells = activation_map.shape[1] * activation_map.shape[2]
+    pooled = keras.ops.logsumexp(SHARPNESS * activation_map, axis=(1, 2))
+    return (pooled - math.log(cells)) / SHARPNESS
 
 
 def _residual_block(x: Any, channels: int, name: str, strides: int) -> Any:

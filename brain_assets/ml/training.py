@@ -31,17 +31,19 @@ class TrainingConfig:
 
     Attributes:
         architecture: a name of `model.ARCHITECTURES`.
-        epochs: at most so many passes over the training images.
+        epochs: at most so many passes over the training images; more where these would be fewer steps than `min_steps`.
+        min_steps: a small data set is passed over as often as so many steps take.
         batch_size: images in a step.
         learning_rate: greatest rate; it rises over the first tenth of the steps and falls as a cosine.
         weight_decay: of AdamW.
-        patience: epochs without a lower validation loss after which training ends.
+        patience: epochs of the second half without a lower validation loss after which training ends.
         intensity: greatest relative change of gain and gamma, and of offset, in the random intensity augmentation.
         seed: of weights, order and augmentation.
     """
 
     architecture: str = "compact_cnn"
     epochs: int = 12
+    min_steps: int = 350
     batch_size: int = 32
     learning_rate: float = 2e-3
     weight_decay: float = 1e-2
@@ -193,21 +195,25 @@ def _fit(
     # Only the logits have a loss; the weights are shared with the whole model.
     trained = keras.Model(model.inputs, model.output["logits"])
     batches = _batches(data, config)
+    epochs = max(config.epochs, math.ceil(config.min_steps / len(batches)))
     trained.compile(
-        keras.optimizers.AdamW(_schedule(len(batches) * config.epochs, config), weight_decay=config.weight_decay),
+        keras.optimizers.AdamW(_schedule(len(batches) * epochs, config), weight_decay=config.weight_decay),
         keras.losses.SparseCategoricalCrossentropy(from_logits=True),
         metrics=["accuracy"],
     )
     history: list[dict[str, float]] = []
     trained.fit(
         batches,
-        epochs=config.epochs,
+        epochs=epochs,
         validation_data=(data.validation_images, data.validation_labels),
         validation_batch_size=256,
         class_weight=class_weights(data.labels),
         callbacks=[
             _watch(history, on_epoch),
-            keras.callbacks.EarlyStopping("val_loss", patience=config.patience, restore_best_weights=True),
+            # The first half of the schedule moves too fast for its validation loss to mean much.
+            keras.callbacks.EarlyStopping(
+                "val_loss", patience=config.patience, restore_best_weights=True, start_from_epoch=epochs // 2
+            ),
         ],
         verbose=0,
     )
@@ -243,7 +249,10 @@ def _batches(data: TrainingData, config: TrainingConfig) -> Any:
         def __getitem__(self, index: int) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
             chosen = self.order[index * config.batch_size : (index + 1) * config.batch_size]
             rng = np.random.default_rng((config.seed, self.epoch, index))
-            return vary_intensity(data.images[chosen], config.intensity, rng), data.labels[chosen]
+            images = data.images[chosen]
+            is_mirrored = rng.random(len(images)) < 0.5
+            images[is_mirrored] = images[is_mirrored, :, ::-1]
+            return vary_intensity(images, config.intensity, rng), data.labels[chosen]
 
         def on_epoch_end(self) -> None:
             self.epoch += 1
