@@ -1,0 +1,128 @@
+import io
+import time
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+from PIL import Image
+from sklearn import metrics as sklearn_metrics
+
+from brain_assets.ml.metrics import calibration_error, confusion_png, evaluate, training_curve_png
+from brain_core.labels import CLASSES
+
+
+def answers(count: int, seed: int = 0, sharpness: float = 2.0) -> tuple[np.ndarray, np.ndarray]:
+    """Calibrated probabilities, and labels that are drawn from them."""
+    rng = np.random.default_rng(seed)
+    probabilities = rng.dirichlet(np.full(4, 1 / sharpness), count)
+    labels = (rng.random((count, 1)) > probabilities.cumsum(axis=1)).sum(axis=1).clip(0, 3)
+    return probabilities, labels.astype(np.int64)
+
+
+def certain(predictions: list[int]) -> np.ndarray:
+    return np.eye(4)[predictions]
+
+
+def test_the_figures_are_those_of_scikit_learn():
+    probabilities, labels = answers(500)
+    found, predictions = evaluate(probabilities, labels, np.arange(500)), probabilities.argmax(axis=1)
+    assert found.accuracy.value == pytest.approx(sklearn_metrics.accuracy_score(labels, predictions))
+    assert found.macro_f1.value == pytest.approx(sklearn_metrics.f1_score(labels, predictions, average="macro"))
+    assert found.balanced_accuracy.value == pytest.approx(sklearn_metrics.balanced_accuracy_score(labels, predictions))
+    assert found.confusion == sklearn_metrics.confusion_matrix(labels, predictions).tolist()
+    recalls = sklearn_metrics.recall_score(labels, predictions, average=None)
+    precisions = sklearn_metrics.precision_score(labels, predictions, average=None)
+    for index, name in enumerate(CLASSES):
+        assert found.by_class[name].recall.value == pytest.approx(recalls[index])
+        assert found.by_class[name].precision.value == pytest.approx(precisions[index])
+
+
+def test_the_interval_has_the_width_that_theory_gives():
+    probabilities, labels = answers(1000)
+    accuracy = evaluate(probabilities, labels, np.arange(1000)).accuracy
+    half = 1.96 * np.sqrt(accuracy.value * (1 - accuracy.value) / 1000)
+    assert accuracy.high - accuracy.low == pytest.approx(2 * half, rel=0.15)
+    assert accuracy.low < accuracy.value < accuracy.high
+
+
+def test_copies_in_one_group_do_not_narrow_the_interval():
+    probabilities, labels = answers(100)
+    once = evaluate(probabilities, labels, np.arange(100))
+    copied = evaluate(*(np.repeat(x, 5, axis=0) for x in (probabilities, labels, np.arange(100))))
+    assert (copied.images, copied.groups) == (500, 100)
+    assert copied.accuracy == once.accuracy
+    as_if_independent = evaluate(np.repeat(probabilities, 5, axis=0), np.repeat(labels, 5), np.arange(500)).accuracy
+    assert as_if_independent.high - as_if_independent.low < once.accuracy.high - once.accuracy.low
+
+
+def test_the_same_seed_gives_the_same_intervals():
+    probabilities, labels = answers(100)
+    first, again, other = (evaluate(probabilities, labels, np.arange(100), seed) for seed in (1, 1, 2))
+    assert first == again
+    assert first.ece != other.ece
+
+
+def test_calibrated_answers_have_little_calibration_error():
+    probabilities, labels = answers(5000)
+    assert evaluate(probabilities, labels, np.arange(5000)).ece.value < 0.02
+
+
+def test_answers_that_are_too_sure_have_the_calibration_error_that_they_have():
+    labels = np.tile([0, 0, 0, 1], 250)
+    probabilities = np.tile([0.95, 0.05, 0.0, 0.0], (1000, 1))
+    assert evaluate(probabilities, labels, np.arange(1000)).ece.value == pytest.approx(0.2, abs=0.03)
+
+
+def test_the_correction_takes_off_much_of_what_small_bins_show_by_chance():
+    rng = np.random.default_rng(0)
+    right = rng.binomial(20, 0.8, (400, 10)).astype(float)
+    sums = np.stack([np.full_like(right, 20.0), np.full_like(right, 16.0), right], axis=-1)
+    plain = np.abs(right / 20 - 0.8).mean()
+    assert calibration_error(sums).mean() < 0.65 * plain
+
+
+def test_a_class_without_images_has_no_recall_and_does_not_count():
+    found = evaluate(certain([0, 1, 1, 0]), np.array([0, 1, 1, 1]), np.arange(4))
+    assert found.by_class["pituitary"].recall is None
+    assert found.by_class["pituitary"].precision is None
+    assert found.by_class["pituitary"].images == 0
+    assert found.balanced_accuracy.value == pytest.approx((1 + 2 / 3) / 2)
+
+
+def test_no_images_are_refused():
+    with pytest.raises(ValueError, match="no images"):
+        evaluate(np.empty((0, 4)), np.empty(0, np.int64), np.empty(0, np.int64))
+
+
+@given(arrays(np.int64, st.tuples(st.integers(1, 30), st.just(3)), elements=st.integers(0, 3)))
+def test_every_figure_lies_between_its_bounds_and_in_the_unit_interval(rows):
+    labels, predictions, groups = rows.T
+    found = evaluate(certain(predictions.tolist()) * 0.97 + 0.0075, labels, groups)
+    for interval in (found.accuracy, found.macro_f1, found.balanced_accuracy, found.ece):
+        assert 0 <= interval.low <= interval.high <= 1
+        assert 0 <= interval.value <= 1
+    assert sum(map(sum, found.confusion)) == len(labels)
+
+
+def test_fifteen_hundred_images_are_judged_within_two_seconds():
+    probabilities, labels = answers(1500)
+    start = time.process_time()
+    evaluate(probabilities, labels, np.arange(1500) // 2)
+    assert time.process_time() - start < 2
+
+
+def test_the_record_is_plain_json_and_has_the_headline():
+    found = evaluate(*answers(50), np.arange(50))
+    assert found.as_dict()["accuracy"]["value"] == found.headline()["accuracy"]
+    assert type(found).model_validate(found.as_dict()) == found
+
+
+def test_the_pictures_are_png_that_show_something():
+    confusion = confusion_png(evaluate(*answers(50), np.arange(50)))
+    history = [{"epoch": n, "loss": 1 / n, "val_loss": 1.2 / n, "val_accuracy": 1 - 0.5 / n} for n in (1, 2, 3)]
+    for png in (confusion, training_curve_png(history)):
+        picture = Image.open(io.BytesIO(png))
+        assert picture.format == "PNG"
+        assert len(picture.convert("RGB").getcolors(10**6)) > 20
