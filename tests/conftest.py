@@ -13,9 +13,11 @@ from brain_core.settings import PREFIX, sqlalchemy_url
 from brain_core.storage import LocalBucket
 
 pytest_plugins = [
+    "tests.fixtures_browser",
     "tests.fixtures_bundle",
     "tests.fixtures_elasticsearch",
     "tests.fixtures_mlflow",
+    "tests.fixtures_model",
     "tests.fixtures_platform",
     "tests.fixtures_serving",
 ]

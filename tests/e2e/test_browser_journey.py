@@ -49,8 +49,8 @@ def test_browser_upload_is_answered_corrected_and_erased(page, platform):
     choice = buttons.first if buttons.count() else page.get_by_role("button", name="Glioma")
     choice.click()
     expect(page.get_by_text("Your correction to")).to_be_visible()
-    newest = "SELECT p.id, p.image_key FROM feedback f JOIN prediction p ON p.id = f.prediction_id ORDER BY p.id DESC LIMIT 1"
-    ((prediction_id, key),) = rows(platform, newest)
+    newest = "SELECT p.id, p.image_key FROM feedback f JOIN prediction p ON p.id = f.prediction_id ORDER BY p.id DESC"
+    prediction_id, key = rows(platform, newest)[0]
     assert str(key).startswith("InferenceLogs/ImageLogsWithFeedback/")
     assert platform.bucket.exists(str(key))
     page.get_by_role("button", name="Erase my image").click()

@@ -1,0 +1,70 @@
+import dagster as dg
+import pytest
+
+from brain_assets.definitions import build_definitions
+from brain_core.settings import load_settings
+
+ASSETS = {
+    "raw_images", "image_statistics", "histograms", "duplicate_groups", "dataset_splits", "feedback_set",
+    "training_set", "augmented_dataset", "transformed_test_set", "trained_model", "model_evaluation",
+    "inference_bundle", "promotion", "reference_profile", "recent_predictions", "drift_report",
+}  # fmt: skip
+
+
+@pytest.fixture
+def definitions(monkeypatch) -> dg.Definitions:
+    monkeypatch.setenv("BRAIN_DATABASE__URL", "postgresql://user:hunter2@host/brain")
+    monkeypatch.setenv("BRAIN_MAIL__SMTP_PASSWORD", "hunter3")
+    return build_definitions(load_settings())
+
+
+def test_everything_can_be_loaded(definitions):
+    dg.Definitions.validate_loadable(definitions)
+
+
+def test_the_assets_are_those_of_the_architecture(definitions):
+    assert {key.to_user_string() for key in definitions.resolve_asset_graph().get_all_asset_keys()} == ASSETS
+
+
+@pytest.mark.parametrize(
+    ("job", "first", "absent"),
+    [
+        ("data_and_model_build", "raw_images", "drift_report"),
+        ("model_retraining", "feedback_set", "raw_images"),
+        ("monitoring", "reference_profile", "promotion"),
+    ],
+)
+def test_a_job_selects_its_part_of_the_one_graph(definitions, job, first, absent):
+    selected = {key.to_user_string() for key in definitions.resolve_job_def(job).asset_layer.selected_asset_keys}
+    assert first in selected
+    assert absent not in selected
+
+
+def test_a_retraining_makes_the_same_assets_from_the_feedback_down(definitions):
+    selected = definitions.resolve_job_def("model_retraining").asset_layer.selected_asset_keys
+    assert {key.to_user_string() for key in selected} == {
+        "feedback_set", "training_set", "augmented_dataset", "trained_model", "model_evaluation", "inference_bundle",
+        "promotion",
+    }  # fmt: skip
+
+
+def test_what_must_hold_blocks(definitions):
+    graph = definitions.resolve_asset_graph()
+    blocking = {key.name for key in graph.asset_check_keys if graph.get_check_spec(key).blocking}
+    assert blocking == {
+        "source_is_not_empty", "images_decode", "no_duplicate_crosses_a_split", "onnx_equals_keras", "bundle_verifies",
+        "no_used_correction_copies_a_test_image",
+    }  # fmt: skip
+
+
+def test_sensors_and_the_schedule_run_by_default(definitions):
+    repository = definitions.get_repository_def()
+    assert {s.name for s in repository.sensor_defs} == {
+        "source_sensor", "feedback_threshold_sensor", "success_email", "failure_email",
+    }  # fmt: skip
+    assert all(s.default_status == dg.DefaultSensorStatus.RUNNING for s in repository.sensor_defs)
+    assert all(s.default_status == dg.DefaultScheduleStatus.RUNNING for s in repository.schedule_defs)
+
+
+def test_no_secret_is_part_of_a_resource(definitions):
+    assert "hunter" not in repr({name: vars(r) for name, r in (definitions.resources or {}).items()})

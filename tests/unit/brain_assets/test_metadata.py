@@ -1,0 +1,50 @@
+import numpy as np
+import pandas as pd
+import pytest
+
+from brain_assets.metadata import figures, picture, progress_log, source_note, table
+from brain_core.labels import NOTICE
+
+
+def test_a_table_keeps_types_and_says_none_for_missing_values():
+    frame = pd.DataFrame({"n": [1, 2], "v": [0.123456, np.nan], "ok": [True, False], "t": ["a", None]})
+    value = table(frame)
+    assert [column.type for column in value.schema.columns] == ["int", "float", "bool", "string"]
+    assert value.records[0].data == {"n": 1, "v": 0.1235, "ok": True, "t": "a"}
+    assert value.records[1].data["v"] is None
+
+
+def test_an_empty_table_shows_its_columns():
+    value = table(pd.DataFrame(columns=["a", "b"]))
+    assert [column.name for column in value.schema.columns] == ["a", "b"]
+
+
+def test_a_long_table_is_cut():
+    assert len(table(pd.DataFrame({"n": range(500)})).records) == 50
+
+
+def test_a_picture_is_inside_the_page():
+    assert picture(b"png").value.startswith("![picture](data:image/png;base64,cG5n")
+
+
+def test_what_was_not_computed_says_so():
+    assert figures({"share": None, "rows": 3}) == {"share": "not assessed", "rows": 3}
+
+
+@pytest.mark.parametrize(("source", "words"), [("sample", "Synthetic"), ("public", "Public"), ("own", "Images of")])
+def test_every_source_is_named_with_the_notice(source, words):
+    assert source_note(source).startswith(words)
+    assert source_note(source).endswith(NOTICE)
+
+
+def test_progress_is_about_ten_lines_however_many_images(caplog):
+    import logging
+
+    class Context:
+        log = logging.getLogger("progress")
+
+    with caplog.at_level(logging.INFO, logger="progress"):
+        for done in range(1, 1001):
+            progress_log(Context(), "images")(done, 1000)
+    assert len(caplog.messages) == 10
+    assert caplog.messages[-1] == "images: 1000 of 1000"
