@@ -44,7 +44,7 @@ def examine(settings: Settings) -> list[Finding]:
         _probe("champion", lambda: read_champion(open_bucket(settings.bucket_uri)).version, "off"),
         _probe("database", lambda: _database(settings), "off"),
         _url("dagit", f"http://127.0.0.1:{settings.dagster.port}/server_info"),
-        _url("mlflow", f"{settings.mlflow.uri}/health"),
+        _url("mlflow server", f"{settings.mlflow.uri}/health"),
         _url("serving", f"http://127.0.0.1:{settings.serving.port}/readyz"),
         _url("dashboard", f"http://127.0.0.1:{settings.dashboard.port}/_stcore/health"),
         _elasticsearch(settings),

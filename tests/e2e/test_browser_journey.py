@@ -7,6 +7,7 @@ from playwright.sync_api import Browser, Page, expect
 
 from brain_core.labels import NOTICE
 from tests.e2e.test_platform import NEW_SAMPLE, eventually, photograph, rows
+from tests.fixtures_browser import picture
 from tests.fixtures_platform import RunningPlatform
 
 PICTURES = Path(__file__).resolve().parents[2] / "test-artifacts"
@@ -26,7 +27,7 @@ def page(browser: Browser, platform: RunningPlatform):
 
 def keep_picture(page: Page, name: str) -> None:
     PICTURES.mkdir(exist_ok=True)
-    page.screenshot(path=PICTURES / f"{name}.png", full_page=True)
+    picture(page, PICTURES / f"{name}.png")
 
 
 def agree_and_upload(page: Page, data: bytes) -> None:

@@ -140,7 +140,7 @@ def test_doctor_finds_every_part(platform):
     environment = {**platform.environment, "BRAIN_MLFLOW__URI": platform.url("MLFLOW"), "COLUMNS": "200"}
     result = subprocess.run([BRAIN, "doctor"], env=environment, capture_output=True, text=True, timeout=60)
     assert result.returncode == 0
-    for part in ("dagit", "mlflow", "serving", "dashboard"):
+    for part in ("dagit", "mlflow server", "serving", "dashboard"):
         (line,) = [line for line in result.stdout.splitlines() if f" {part} " in line]
         assert " ok " in line
 

@@ -1,0 +1,140 @@
+"""Train, judge, bundle, decide and publish, with a real MLflow, PostgreSQL and bucket, on a few drawn textures."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from sqlalchemy import create_engine
+
+from brain_assets.ml import lifecycle
+from brain_assets.ml.datasets import image_set, training_data, training_table
+from brain_assets.ml.promotion import Decision
+from brain_assets.ml.records import PromotionRecord
+from brain_assets.ml.registry import CHALLENGER, CHAMPION, ModelRegistry
+from brain_assets.ml.statistics import image_statistics
+from brain_assets.ml.training import TrainingConfig
+from brain_core.bundle import CONTENT_FILES, load_bundle, read_champion, sha256
+from brain_core.imaging import encode_png
+from brain_core.labels import CLASSES
+from brain_core.storage import LocalBucket, model_key
+from tests.fixtures_model import textures
+
+COUNT = 48
+NO_FEEDBACK = pd.DataFrame({"key": [], "label": [], "is_used": []}).astype({"is_used": bool})
+
+
+@pytest.fixture(scope="module")
+def bucket(tmp_path_factory) -> LocalBucket:
+    return LocalBucket(tmp_path_factory.mktemp("lifecycle"))
+
+
+@pytest.fixture(scope="module")
+def splits(bucket) -> pd.DataFrame:
+    images, labels = textures(COUNT, seed=5, size=128)
+    keys = [f"data/{index:03}.png" for index in range(COUNT)]
+    for key, image in zip(keys, images, strict=True):
+        bucket.write(key, encode_png(image[..., 0]))
+    parts = ["train"] * 24 + ["validation"] * 8 + ["test"] * 16
+    names = [CLASSES[label] for label in labels]
+    return pd.DataFrame(
+        {"key": keys, "label": names, "group": range(COUNT), "part": parts, "is_representative": True, "source": "own"}
+    )
+
+
+@pytest.fixture(scope="module")
+def statistics(bucket, splits) -> pd.DataFrame:
+    return image_statistics(bucket, splits.assign(decodes=True))
+
+
+@pytest.fixture(scope="module")
+def registry(mlflow_url) -> ModelRegistry:
+    return ModelRegistry(mlflow_url, timeout_s=30)
+
+
+@pytest.fixture(scope="module")
+def inputs(bucket, splits, statistics, registry) -> lifecycle.BundleInputs:
+    table = training_table(splits, NO_FEEDBACK)
+    train, validation = (image_set(table[table["part"] == part], bucket, bucket) for part in ("train", "validation"))
+    said: list[str] = []
+    with registry.run("training", {}) as run:
+        config = TrainingConfig(epochs=1, min_steps=1, batch_size=8)
+        trained = lifecycle.train_tracked(run, training_data(train, validation), config, None, said.append)
+    assert said[0].startswith("epoch 1: accuracy")
+    record = lifecycle.trained_record(run, trained, table, None)
+    test = image_set(splits[splits["part"] == "test"].assign(origin="source"), bucket, bucket)
+    evaluation = lifecycle.evaluate_model(record, trained.weights, test)
+    return lifecycle.BundleInputs(record, trained.weights, evaluation, test, statistics, splits)
+
+
+@pytest.fixture(scope="module")
+def bundle(inputs, registry, bucket):
+    return lifecycle.make_bundle(inputs, registry, bucket)
+
+
+@pytest.fixture
+def engine(database_url):
+    engine = create_engine(database_url)
+    yield engine
+    engine.dispose()
+
+
+def promoted(version: str, is_promoted: bool) -> PromotionRecord:
+    return PromotionRecord(
+        version=version, champion_before=None, decision=Decision(is_promoted=is_promoted, reason="", rules=[])
+    )
+
+
+def test_the_record_says_what_was_trained_on(inputs):
+    assert inputs.model.provenance.source == "own"
+    assert not inputs.model.provenance.feedback
+    assert inputs.model.started_from is None
+    assert len(inputs.model.history) == 1
+    assert inputs.evaluation.metrics.images == 16
+
+
+def test_the_bundle_is_whole_equals_keras_and_answers(bundle, bucket, inputs):
+    assert bundle.parity < 1e-4
+    loaded = load_bundle(bucket, bundle.version)
+    answers = loaded.predict(inputs.test.images)
+    assert len(answers) == 16
+    assert loaded.manifest.architecture == "compact_cnn"
+    assert set(CONTENT_FILES) | {lifecycle.WEIGHTS_FILE} == set(loaded.manifest.sha256)
+
+
+def test_the_bundle_lies_among_the_runs_artifacts(bundle, registry):
+    names = {item.path for item in registry._client.list_artifacts(bundle.run_id, lifecycle.BUNDLE_FOLDER)}
+    assert {"bundle/model.onnx", "bundle/manifest.json"} <= names
+
+
+def test_a_promoted_version_is_published_and_a_tie_keeps_it(bundle, inputs, registry, bucket, engine):
+    first = lifecycle.decide_promotion(bundle, inputs.test, inputs.statistics, bucket)
+    assert first.champion_before is None
+    lifecycle.apply_decision(promoted(bundle.version, True), NO_FEEDBACK, "run-1", (engine, registry, bucket))
+    pointer = read_champion(bucket)
+    assert pointer.version == bundle.version == registry.alias_version(CHAMPION)
+    assert pointer.sha256 == sha256(bucket.read(model_key(bundle.version, "manifest.json")))
+    again = lifecycle.make_bundle(inputs, registry, bucket)
+    tie = lifecycle.decide_promotion(again, inputs.test, inputs.statistics, bucket)
+    assert tie.champion_before == bundle.version
+    assert not tie.decision.is_promoted
+    assert "better on the frozen test" in tie.decision.reason
+    lifecycle.apply_decision(tie, NO_FEEDBACK, "run-2", (engine, registry, bucket))
+    assert read_champion(bucket).version == bundle.version
+    assert registry.alias_version(CHALLENGER) == again.version
+
+
+def test_images_that_the_champion_was_trained_on_do_not_judge(bundle, inputs, bucket):
+    manifest = load_bundle(bucket, bundle.version).manifest
+    everything = image_set(inputs.splits.assign(origin="source"), bucket, bucket)
+    fair = lifecycle._unseen_by(manifest, everything, inputs.statistics, bucket)
+    np.testing.assert_array_equal(fair, (inputs.splits["part"] == "test").to_numpy())
+
+
+def test_only_a_retraining_with_corrections_starts_from_the_champion(bundle, inputs, registry, bucket, engine):
+    lifecycle.apply_decision(promoted(bundle.version, True), NO_FEEDBACK, "run-3", (engine, registry, bucket))
+    corrected = pd.DataFrame({"key": ["data/000.png"], "label": ["glioma"], "is_used": [True]})
+    plain, with_feedback = (training_table(inputs.splits, feedback) for feedback in (NO_FEEDBACK, corrected))
+    assert lifecycle.starting_point(bucket, plain, "compact_cnn") is None
+    assert lifecycle.starting_point(bucket, with_feedback, "another") is None
+    start = lifecycle.starting_point(bucket, with_feedback, "compact_cnn")
+    assert start is not None
+    assert (start.version, start.weights) == (bundle.version, inputs.weights)
