@@ -76,8 +76,9 @@ def _compact_cnn(input_size: int) -> "keras.Model":
 
     images = keras.Input((input_size, input_size, 1), dtype="uint8", name="images")
     x = layers.Rescaling(1 / 255, name="scale")(images)
-    # Scanners differ in gain and offset; with mean 0 and variance 1 an image does not show its own.
-    x = layers.LayerNormalization(axis=[1, 2, 3], center=False, scale=False, name="standardise")(x)
+    # Scanners differ in gain and offset; with mean 0 and variance 1 an image does not show its own. The usual epsilon
+    # of 0.001 would leave dark images darker: their variance is not much greater.
+    x = layers.LayerNormalization(axis=[1, 2, 3], epsilon=1e-5, center=False, scale=False, name="standardise")(x)
     x = layers.ReLU(name="stem_relu")(_convolution(x, STAGES[0][0], "stem", kernel=7, strides=4))
     for stage, (channels, blocks) in enumerate(STAGES, start=1):
         for block in range(1, blocks + 1):

@@ -1,0 +1,73 @@
+import keras
+import numpy as np
+import pytest
+
+from brain_assets.ml.model import ARCHITECTURES, SHARPNESS, build_model, load_weights, weights_bytes
+from brain_core.errors import TrainingError
+from tests.fixtures_model import textures
+
+
+@pytest.fixture(scope="module")
+def model() -> keras.Model:
+    keras.utils.set_random_seed(1)
+    return build_model(input_size=32)
+
+
+def answers(model: keras.Model, images: np.ndarray) -> dict[str, np.ndarray]:
+    return {name: np.asarray(value) for name, value in model(images, training=False).items()}
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_every_architecture_takes_the_models_input_and_gives_the_three_outputs(architecture):
+    model = build_model(architecture)
+    assert model.input_shape == (None, 128, 128, 1)
+    assert (model.inputs[0].name, model.inputs[0].dtype) == ("images", "uint8")
+    assert model.output["logits"].shape == (None, 4)
+    assert len(model.output["embedding"].shape) == 2
+    height, width, classes = model.output["activation_map"].shape[1:]
+    assert classes == 4
+    assert min(height, width) >= 8
+    assert model.count_params() <= 800_000
+
+
+def test_the_logits_are_the_soft_maximum_of_the_map(model):
+    found = answers(model, textures(8)[0])
+    pooled = np.log(np.exp(SHARPNESS * found["activation_map"]).mean(axis=(1, 2))) / SHARPNESS
+    np.testing.assert_allclose(found["logits"], pooled, atol=1e-5)
+
+
+def test_gain_and_offset_of_the_scanner_do_not_change_the_answer(model):
+    images = textures(8)[0] // 4 * 4
+    other_scanner = images // 4 + 20
+    np.testing.assert_allclose(answers(model, images)["logits"], answers(model, other_scanner)["logits"], atol=3e-3)
+
+
+def test_a_black_image_has_an_answer(model):
+    assert np.isfinite(answers(model, np.zeros((1, 32, 32, 1), np.uint8))["logits"]).all()
+
+
+def test_an_unknown_architecture_is_named_with_those_there_are():
+    with pytest.raises(TrainingError, match=r"'lenet'.*compact_cnn"):
+        build_model("lenet")
+
+
+def test_weights_make_the_same_model_again(model):
+    images = textures(4)[0]
+    again = build_model(input_size=32)
+    assert not np.allclose(answers(again, images)["logits"], answers(model, images)["logits"])
+    load_weights(again, weights_bytes(model))
+    np.testing.assert_array_equal(answers(again, images)["logits"], answers(model, images)["logits"])
+
+
+def test_damaged_weights_are_refused(model):
+    weights = weights_bytes(model)
+    for damaged in (b"", b"not HDF5", weights[: len(weights) // 2]):
+        with pytest.raises(TrainingError, match="do not fit"):
+            load_weights(build_model(input_size=32), damaged)
+
+
+def test_weights_of_another_architecture_are_refused(model):
+    images = keras.Input((32, 32, 1), dtype="uint8")
+    other = keras.Model(images, keras.layers.Dense(4)(keras.layers.Flatten()(images)), name="other")
+    with pytest.raises(TrainingError, match="'other'"):
+        load_weights(other, weights_bytes(model))
