@@ -94,12 +94,15 @@ def dashboard(
 @app.command()
 def ship() -> None:
     """Deliver the log spool to Elasticsearch until stopped."""
+    from brain_core.events import configure_logging
     from brain_core.shipping import Shipper
 
+    settings = load_settings()
+    configure_logging(settings, "shipper")
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
-    Shipper(load_settings()).run(stop)
+    Shipper(settings).run(stop)
 
 
 @database_commands.command("upgrade")

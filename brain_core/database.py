@@ -4,23 +4,35 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from sqlalchemy import Engine, create_engine
-from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+from sqlalchemy import URL, Engine, create_engine, make_url
+from sqlalchemy.exc import ArgumentError, DBAPIError, InterfaceError, OperationalError
 
-from brain_core.errors import DatabaseError
+from brain_core.errors import DatabaseError, SettingsError
 
 CONNECT_TIMEOUT_S = 5
 
 
 def open_engine(url: str, pool_size: int = 5, read_only: bool = False) -> Engine:
-    """A connection pool; a connection that died is replaced when it is taken out."""
+    """A connection pool; a connection that died is replaced when it is taken out.
+
+    Raises:
+        SettingsError: the URL is not one.
+    """
     options = "-c timezone=utc" + (" -c default_transaction_read_only=on" if read_only else "")
     return create_engine(
-        url,
+        _parsed(url),
         pool_size=pool_size,
         pool_pre_ping=True,
         connect_args={"connect_timeout": CONNECT_TIMEOUT_S, "options": options},
     )
+
+
+def _parsed(url: str) -> URL:
+    try:
+        return make_url(url)
+    except ArgumentError as exc:
+        # The message of the library would show the URL and with it a password.
+        raise SettingsError("The database URL is not one. Write postgresql://user:password@host/database.") from exc
 
 
 def upgrade_database(url: str) -> None:
@@ -28,6 +40,7 @@ def upgrade_database(url: str) -> None:
 
     Raises:
         DatabaseError: PostgreSQL is away.
+        SettingsError: the URL is not one.
     """
     # Serving and the dashboard import this module and never migrate.
     from alembic import command
@@ -35,7 +48,7 @@ def upgrade_database(url: str) -> None:
 
     config = Config()
     config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
-    config.attributes["url"] = url
+    config.attributes["url"] = _parsed(url)
     with translated_errors():
         command.upgrade(config, "head")
 

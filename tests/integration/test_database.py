@@ -4,7 +4,7 @@ from alembic.migration import MigrationContext
 from sqlalchemy import create_engine, text
 
 from brain_core.database import open_engine, translated_errors, upgrade_database
-from brain_core.errors import DatabaseError
+from brain_core.errors import DatabaseError, SettingsError
 from brain_core.tables import Base
 
 
@@ -42,3 +42,10 @@ def test_a_fault_of_the_statement_is_not_called_away(database_url):
         connection.execute(text("SELECT * FROM does_not_exist"))
     engine.dispose()
     assert not isinstance(caught.value, DatabaseError)
+
+
+@pytest.mark.parametrize("connect", [open_engine, upgrade_database])
+def test_a_malformed_url_is_a_settings_error_that_hides_the_password(connect):
+    with pytest.raises(SettingsError, match="database URL is not one") as caught:
+        connect("postgresql//user:hunter2@host")
+    assert "hunter2" not in str(caught.value)
