@@ -35,6 +35,8 @@ retention:
     purge_after_days: 30
 telemetry:
   enabled: false
+nux:
+  enabled: false
 """
 
 

@@ -83,7 +83,10 @@ def test_browser_page_opens_without_an_error_and_carries_the_notice(page, name):
 def test_browser_dagit_shows_the_graph(browser, platform):
     page = browser.new_page(viewport={"width": 1900, "height": 1100})
     page.goto(f"{platform.url('DAGSTER')}/asset-groups")
-    expect(page.get_by_text("inference_bundle").first).to_be_visible(timeout=60_000)
-    page.wait_for_timeout(3000)
+    expect(page.get_by_text("ingestion").first).to_be_visible(timeout=60_000)
+    page.wait_for_timeout(2500)
+    page.keyboard.press("Alt+KeyE")
+    expect(page.get_by_text("inference_bundle").first).to_be_visible(timeout=30_000)
+    page.wait_for_timeout(2000)
     keep_picture(page, "dagit-graph")
     page.close()
