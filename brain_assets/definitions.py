@@ -15,12 +15,15 @@ from brain_assets.resources import (
 from brain_core.settings import Settings, load_settings
 
 MODULES = [ingestion, statistics, feedback, datasets, training, monitoring]
+MONITORING_GROUP = "monitoring"
+FLOWS_DOWN = dg.AutomationCondition.eager() & dg.AutomationCondition.all_deps_blocking_checks_passed()
+"""An asset is made again as soon as what it is made from is new and passed its blocking checks."""
 
 
 def build_definitions(settings: Settings) -> dg.Definitions:
     """All assets, checks, jobs, sensors and schedules for these settings; no secret becomes part of them."""
     return dg.Definitions(
-        assets=dg.load_assets_from_modules(MODULES),
+        assets=_assets(),
         asset_checks=dg.load_asset_checks_from_modules(MODULES),
         jobs=JOBS,
         schedules=[monitoring_daily],
@@ -31,13 +34,29 @@ def build_definitions(settings: Settings) -> dg.Definitions:
             "io_manager": AssetIOManager(uri=settings.bucket_uri),
             "bucket": BucketResource(uri=settings.bucket_uri, inference_uri=settings.inference_bucket_uri),
             "source": SourceResource(
-                uri=settings.source.uri, max_undecodable_share=settings.source.max_undecodable_share
+                uri=settings.source.uri,
+                batch_size=settings.source.batch_size,
+                max_undecodable_share=settings.source.max_undecodable_share,
             ),
             "database": DatabaseResource(),
             "registry": RegistryResource(uri=settings.mlflow.uri, timeout_s=settings.mlflow.timeout_s),
             "mail": MailResource(),
         },
     )
+
+
+def _assets() -> list[dg.AssetsDefinition | dg.SourceAsset]:
+    loaded = dg.load_assets_from_modules(MODULES)
+    return [_flowing_down(asset) for asset in loaded if isinstance(asset, (dg.AssetsDefinition, dg.SourceAsset))]
+
+
+def _flowing_down(asset: dg.AssetsDefinition | dg.SourceAsset) -> dg.AssetsDefinition | dg.SourceAsset:
+    # Batches have their sensor, monitoring its schedule.
+    if isinstance(asset, dg.SourceAsset) or asset.partitions_def is not None:
+        return asset
+    if asset.group_names_by_key[asset.key] == MONITORING_GROUP:
+        return asset
+    return asset.map_asset_specs(lambda spec: spec.replace_attributes(automation_condition=FLOWS_DOWN))
 
 
 defs = build_definitions(load_settings())

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
+import pandas as pd
 from sqlalchemy import Engine
 
 from brain_assets.asset_store import AssetStore
@@ -40,6 +41,7 @@ class SourceResource(dg.ConfigurableResource[Any]):
     """Where training images come from."""
 
     uri: str
+    batch_size: int
     max_undecodable_share: float
 
     def open(self) -> "Source":
@@ -89,14 +91,20 @@ class AssetIOManager(dg.ConfigurableIOManager):
     uri: str
 
     def handle_output(self, context: dg.OutputContext, obj: Any) -> None:
-        """Write the value of an asset."""
+        """Write the value of an asset, or of one batch of it."""
         if obj is not None:
-            key = self._store().write(_name(context.asset_key), obj)
+            name = _name(context.asset_key)
+            batch = context.partition_key if context.has_asset_partitions else None
+            key = self._store().write(f"{name}/{batch}" if batch else name, obj)
             context.add_output_metadata({"object": key})
 
     def load_input(self, context: dg.InputContext) -> Any:
-        """Read the value of an asset in the type that the reader declares."""
-        return self._store().read(_name(context.asset_key), context.dagster_type.typing_type)
+        """Read the value of an asset in the type that the reader declares; several batches are joined to one table."""
+        name, kind = _name(context.asset_key), context.dagster_type.typing_type
+        if not context.has_asset_partitions:
+            return self._store().read(name, kind)
+        tables = [self._store().read(f"{name}/{batch}", kind) for batch in context.asset_partition_keys]
+        return pd.concat(tables, ignore_index=True)
 
     def _store(self) -> AssetStore:
         return AssetStore(_bucket(self.uri))

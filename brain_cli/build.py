@@ -1,61 +1,141 @@
-"""Materialises the asset graph as Dagster runs, with progress in the terminal, and verifies the result."""
+"""Materialises what is new or missing as Dagster runs, with progress in the terminal, and verifies the result."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-from brain_cli.dagster_client import DagsterClient
+from brain_cli.dagster_client import AssetState, DagsterClient, SensorTick
 from brain_core.errors import StartupError
 
-BUILD_JOBS = ("data_and_model_build", "monitoring")
+INGESTION_JOB = "ingest_batch"
+SOURCE_SENSOR = "source_sensor"
+MONITORING_GROUP = "monitoring"
 POLL_INTERVAL_S = 0.5
+TICK_TIMEOUT_S = 180.0
 
 
-def build_everything(client: DagsterClient, console: Console, check_alive: Callable[[], None]) -> None:
-    """Run the build and then the monitoring, and show each step.
+@dataclass(frozen=True)
+class Build:
+    """What a build needs.
 
-    Args:
+    Attributes:
         client: of the Dagster that runs.
         console: where progress is shown.
         check_alive: called now and then; raises when a process of the platform died.
+        started_at: when the platform was started, seconds since 1970; older runs that never ended were interrupted.
+        source_interval_s: seconds between two looks of the source sensor.
+    """
+
+    client: DagsterClient
+    console: Console
+    check_alive: Callable[[], None]
+    started_at: float
+    source_interval_s: float
+
+
+def build_everything(build: Build) -> None:
+    """Read what is new in the source, then make again what is missing or out of date; nothing else.
 
     Raises:
-        StartupError: a run failed; the message names the step and the reason.
+        StartupError: the source cannot be used and nothing was built before, or a run failed; the message names the
+            step and the reason.
     """
+    client = build.client
     client.wait_for_code()
-    for job in BUILD_JOBS:
-        run_id = client.launch(job)
-        _follow(client, console, run_id, job, check_alive)
+    interrupted = client.cancel_interrupted(build.started_at)
+    if interrupted:
+        build.console.print(f"  {interrupted} interrupted runs of the last time were cancelled; what they left is used")
+    _ingest(build, _source_tick(build, max_age_s=0 if interrupted else build.source_interval_s))
+    for job, assets in jobs_to_run(client.assets()):
+        _follow(build, client.launch(job, assets), job)
+
+
+def jobs_to_run(assets: Iterable[AssetState]) -> list[tuple[str, tuple[str, ...]]]:
+    """Which assets each job has to make: those that are missing, out of date or unverified, and all below them.
+
+    An asset whose blocking check failed is made again with its check, so that a restart does not get past it.
+    """
+    states = {asset.name: asset for asset in assets if asset.is_materializable and not asset.is_partitioned}
+    wanted: set[str] = set()
+    waiting = [asset.name for asset in states.values() if asset.needs_run]
+    while waiting:
+        name = waiting.pop()
+        if name not in wanted and name in states:
+            wanted.add(name)
+            waiting += states[name].downstream
+    build = tuple(sorted(name for name in wanted if states[name].group != MONITORING_GROUP))
+    monitoring = tuple(sorted(wanted - set(build)))
+    jobs = [("data_and_model_build", build), (MONITORING_GROUP, monitoring)]
+    return [(job, selected) for job, selected in jobs if selected]
 
 
 def verify(client: DagsterClient) -> list[str]:
     """What is not as it should be: assets that are missing, blocking checks that failed or did not run."""
     faults = []
     for asset in client.assets():
-        if not asset.is_materialized:
+        if asset.is_materializable and not asset.is_materialized:
             faults.append(f"{asset.name} was not materialised")
         faults += [f"{asset.name}: check {name} failed" for name in asset.failed_checks if "(blocking)" in name]
         faults += [f"{asset.name}: check {name} was not run" for name in asset.missing_checks]
     return faults
 
 
-def _follow(client: DagsterClient, console: Console, run_id: str, job: str, check_alive: Callable[[], None]) -> None:
+def _source_tick(build: Build, max_age_s: float) -> SensorTick:
+    deadline = time.monotonic() + TICK_TIMEOUT_S
+    while time.monotonic() < deadline:
+        build.check_alive()
+        tick = build.client.newest_tick(SOURCE_SENSOR, after=build.started_at - max_age_s)
+        if tick is not None:
+            return tick
+        time.sleep(POLL_INTERVAL_S)
+    raise StartupError(f"{SOURCE_SENSOR} did not look at the source within {TICK_TIMEOUT_S:.0f} s; see it in Dagit.")
+
+
+def _ingest(build: Build, tick: SensorTick) -> None:
+    if tick.error:
+        raise StartupError(f"{SOURCE_SENSOR} failed: {tick.error}")
+    for number, run_id in enumerate(tick.run_ids, start=1):
+        _follow(build, run_id, f"{INGESTION_JOB} {number} of {len(tick.run_ids)}")
+    if tick.run_ids:
+        return
+    is_built = any(asset.is_partitioned and asset.is_materialized for asset in build.client.assets())
+    if not is_built:
+        raise StartupError(tick.skip_reason)
+    build.console.print(f"  {tick.skip_reason}")
+
+
+def _follow(build: Build, run_id: str, title: str) -> None:
+    expected_s = build.client.expected_s(run_id)
     columns = (
         SpinnerColumn(),
         TextColumn("{task.description}"),
         BarColumn(),
         MofNCompleteColumn(),
         TimeElapsedColumn(),
+        TextColumn("{task.fields[left]}"),
     )
-    with Progress(*columns, console=console) as progress:
-        task = progress.add_task(job, total=None)
-        while not (state := client.progress(run_id)).is_final:
-            description = f"{job}: {', '.join(state.current)}" if state.current else job
-            progress.update(task, description=description, completed=state.done, total=state.total or None)
-            check_alive()
+    with Progress(*columns, console=build.console) as progress:
+        task = progress.add_task(title, total=None, left="")
+        cursor, detail = "", ""
+        while not (state := build.client.progress(run_id)).is_final:
+            messages, cursor = build.client.messages(run_id, cursor)
+            detail = messages[-1] if messages else detail
+            step = ", ".join(state.current)
+            left = _time_left(expected_s, progress.tasks[0].elapsed or 0.0)
+            description = ": ".join(part for part in (title, step, detail if step else "") if part)
+            progress.update(task, description=description, completed=state.done, total=state.total or None, left=left)
+            build.check_alive()
             time.sleep(POLL_INTERVAL_S)
-        progress.update(task, description=job, completed=state.done, total=state.total)
+        progress.update(task, description=title, completed=state.done, total=state.total, left="")
     if state.status != "SUCCESS":
-        raise StartupError(f"{job} ended with {state.status}:\n{client.failure(run_id)}")
+        raise StartupError(f"{title} ended with {state.status}:\n{build.client.failure(run_id)}")
+
+
+def _time_left(expected_s: float | None, elapsed_s: float) -> str:
+    if expected_s is None or elapsed_s >= expected_s:
+        return ""
+    minutes, seconds = divmod(round(expected_s - elapsed_s), 60)
+    return f"about {minutes} min {seconds:02d} s left" if minutes else f"about {seconds} s left"

@@ -1,6 +1,7 @@
 """Starts Dagster runs and follows them over Dagit's GraphQL."""
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,6 +11,7 @@ from brain_core.errors import StartupError
 
 LOCATION = "brain_assets"
 REPOSITORY = "__repository__"
+_REPOSITORY = {"repositoryLocationName": LOCATION, "repositoryName": REPOSITORY}
 FINAL_STATES = frozenset({"SUCCESS", "FAILURE", "CANCELED"})
 
 _LAUNCH = """
@@ -26,14 +28,30 @@ _LOCATIONS = """
 _RUN = """
 query($id: ID!) { runOrError(runId: $id) { ... on Run {
     status stepKeysToExecute stepStats { stepKey status } } } }"""
+_JOB = "query($id: ID!) { runOrError(runId: $id) { ... on Run { jobName stepKeysToExecute } } }"
+_RUNS = """
+query($filter: RunsFilter!, $limit: Int) { runsOrError(filter: $filter, limit: $limit) { ... on Runs { results {
+    runId startTime endTime stepKeysToExecute } } } }"""
+_CANCEL = """
+mutation($ids: [String!]!) { terminateRuns(runIds: $ids, terminatePolicy: MARK_AS_CANCELED_IMMEDIATELY) {
+    __typename } }"""
+_MESSAGES = """
+query($id: ID!, $cursor: String) { logsForRun(runId: $id, afterCursor: $cursor) { ... on EventConnection {
+    cursor events { ... on LogMessageEvent { message } } } } }"""
 _FAILURE = """
 query($id: ID!) { logsForRun(runId: $id) { ... on EventConnection { events {
     ... on ExecutionStepFailureEvent { stepKey error { message causes { message } } }
     ... on RunFailureEvent { message } } } } }"""
+_TICK = """
+query($selector: SensorSelector!) { sensorOrError(sensorSelector: $selector) { ... on Sensor {
+    sensorState { ticks(limit: 1, statuses: [SUCCESS, SKIPPED, FAILURE]) {
+        timestamp runIds skipReason error { message } } } } } }"""
 _ASSETS = """
-{ assetNodes { assetKey { path } assetMaterializations(limit: 1) { runId }
+{ assetNodes { assetKey { path } groupName isPartitioned isMaterializable staleStatus
+    assetMaterializations(limit: 1) { runId } dependedByKeys { path }
     assetChecksOrError { ... on AssetChecks { checks { name blocking
       executionForLatestMaterialization { status } } } } } }"""
+UNFINISHED_STATES = ("QUEUED", "NOT_STARTED", "STARTING", "STARTED", "CANCELING")
 
 
 @dataclass(frozen=True)
@@ -59,6 +77,21 @@ class RunProgress:
 
 
 @dataclass(frozen=True)
+class SensorTick:
+    """What a sensor did when it looked last.
+
+    Attributes:
+        run_ids: runs that it started.
+        skip_reason: why it started none.
+        error: why it failed; empty when it did not.
+    """
+
+    run_ids: tuple[str, ...]
+    skip_reason: str
+    error: str
+
+
+@dataclass(frozen=True)
 class AssetState:
     """What is known of one asset.
 
@@ -67,12 +100,28 @@ class AssetState:
         is_materialized: there is a materialisation.
         failed_checks: names of its checks that did not pass; blocking ones are marked with `(blocking)`.
         missing_checks: names of its checks that have not been run.
+        group: name of its group.
+        is_stale: it is missing, or what it is made from changed since.
+        is_partitioned: it is made batch by batch.
+        is_materializable: it is made here, not only observed.
+        downstream: names of the assets that are made from it.
     """
 
     name: str
     is_materialized: bool
-    failed_checks: tuple[str, ...]
-    missing_checks: tuple[str, ...]
+    failed_checks: tuple[str, ...] = ()
+    missing_checks: tuple[str, ...] = ()
+    group: str = ""
+    is_stale: bool = False
+    is_partitioned: bool = False
+    is_materializable: bool = True
+    downstream: tuple[str, ...] = ()
+
+    @property
+    def needs_run(self) -> bool:
+        """Is it missing, out of date, unverified, or did a blocking check fail?"""
+        is_refused = any("(blocking)" in name for name in self.failed_checks)
+        return not self.is_materialized or self.is_stale or bool(self.missing_checks) or is_refused
 
 
 class DagsterClient:
@@ -102,8 +151,8 @@ class DagsterClient:
             time.sleep(0.5)
         raise StartupError(f"Dagster did not load the assets within {timeout_s:.0f} s.")
 
-    def launch(self, job: str) -> str:
-        """Start a run of a job.
+    def launch(self, job: str, assets: Sequence[str] = ()) -> str:
+        """Start a run of a job, or of some of its assets with their checks.
 
         Returns:
             The run's id.
@@ -111,11 +160,51 @@ class DagsterClient:
         Raises:
             StartupError: Dagster refused.
         """
-        selector = {"repositoryLocationName": LOCATION, "repositoryName": REPOSITORY, "jobName": job}
+        selector: dict[str, Any] = {**_REPOSITORY, "jobName": job}
+        if assets:
+            selector["assetSelection"] = [{"path": name.split("/")} for name in assets]
         answer = self._query(_LAUNCH, {"selector": selector})["launchRun"]
         if "run" not in answer:
             raise StartupError(f"Dagster refused to start {job}: {answer.get('message', answer['__typename'])}")
         return str(answer["run"]["id"])
+
+    def cancel_interrupted(self, created_before: float) -> int:
+        """Mark runs as cancelled that were made before a time and never ended: their process is gone.
+
+        Args:
+            created_before: seconds since 1970.
+
+        Returns:
+            Their number.
+        """
+        runs = self._runs({"statuses": list(UNFINISHED_STATES), "createdBefore": created_before})
+        if runs:
+            self._query(_CANCEL, {"ids": [run["runId"] for run in runs]})
+        return len(runs)
+
+    def newest_tick(self, sensor: str, after: float) -> SensorTick | None:
+        """What a sensor did when it looked last; None when that is not after a time (seconds since 1970)."""
+        selector = {**_REPOSITORY, "sensorName": sensor}
+        ticks = self._query(_TICK, {"selector": selector})["sensorOrError"]["sensorState"]["ticks"]
+        if not ticks or ticks[0]["timestamp"] <= after:
+            return None
+        error = (ticks[0]["error"] or {}).get("message", "")
+        return SensorTick(tuple(ticks[0]["runIds"]), ticks[0]["skipReason"] or "", error)
+
+    def expected_s(self, run_id: str) -> float | None:
+        """How long the newest successful run of the same job and steps took; None when there is none."""
+        run = self._query(_JOB, {"id": run_id})["runOrError"]
+        steps = sorted(run.get("stepKeysToExecute") or [])
+        for former in self._runs({"pipelineName": run["jobName"], "statuses": ["SUCCESS"]}, limit=5):
+            if sorted(former["stepKeysToExecute"] or []) == steps:
+                return float(former["endTime"] - former["startTime"])
+        return None
+
+    def messages(self, run_id: str, cursor: str) -> tuple[list[str], str]:
+        """What a run logged since a cursor (empty: from the start), and the cursor for the next look."""
+        logs = self._query(_MESSAGES, {"id": run_id, "cursor": cursor or None})["logsForRun"]
+        messages = [event["message"] for event in logs.get("events", []) if event.get("message")]
+        return messages, str(logs.get("cursor") or cursor)
 
     def progress(self, run_id: str) -> RunProgress:
         """How far a run is."""
@@ -135,6 +224,10 @@ class DagsterClient:
     def assets(self) -> list[AssetState]:
         """All assets with their last check results."""
         return [_asset_state(node) for node in self._query(_ASSETS)["assetNodes"]]
+
+    def _runs(self, criteria: dict[str, Any], limit: int = 100) -> list[dict[str, Any]]:
+        answer = self._query(_RUNS, {"filter": criteria, "limit": limit})
+        return list(answer["runsOrError"].get("results", []))
 
     def _query(self, query: str, variables: dict[str, Any] | None = None) -> dict[str, Any]:
         try:
@@ -160,5 +253,14 @@ def _asset_state(node: dict[str, Any]) -> AssetState:
             missing.append(check["name"])
         elif execution["status"] != "SUCCEEDED":
             failed.append(check["name"] + (" (blocking)" if check["blocking"] else ""))
-    name = "/".join(node["assetKey"]["path"])
-    return AssetState(name, bool(node["assetMaterializations"]), tuple(failed), tuple(missing))
+    return AssetState(
+        name="/".join(node["assetKey"]["path"]),
+        is_materialized=bool(node["assetMaterializations"]),
+        failed_checks=tuple(failed),
+        missing_checks=tuple(missing),
+        group=node["groupName"],
+        is_stale=node["staleStatus"] != "FRESH",
+        is_partitioned=node["isPartitioned"],
+        is_materializable=node["isMaterializable"],
+        downstream=tuple("/".join(key["path"]) for key in node["dependedByKeys"]),
+    )

@@ -12,6 +12,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from brain_cli.data_commands import data_commands
 from brain_core.errors import BrainError, SettingsError
 from brain_core.labels import NOTICE
 from brain_core.settings import load_settings
@@ -28,6 +29,7 @@ database_commands = typer.Typer(help="The product's tables.", no_args_is_help=Tr
 elastic_commands = typer.Typer(help="Elasticsearch and Kibana.", no_args_is_help=True)
 app.add_typer(database_commands, name="db")
 app.add_typer(elastic_commands, name="elk")
+app.add_typer(data_commands, name="data")
 
 console = Console()
 WATCH_INTERVAL_S = 1.0
@@ -40,16 +42,18 @@ def up(
     ] = False,
 ) -> None:
     """Start the whole platform, build the assets, and keep running until Ctrl-C."""
-    from brain_cli.build import build_everything, verify
+    from brain_cli.build import Build, build_everything, verify
     from brain_cli.dagster_client import DagsterClient
     from brain_cli.platform import running_platform
 
     settings = load_settings()
+    started_at = time.time()
     signal.signal(signal.SIGTERM, _as_interrupt)
     console.print(f"[bold]Brain Assets[/bold]  {NOTICE}")
     with running_platform(settings, lambda message: console.print(f"  {message}")) as platform:
         client = DagsterClient(f"http://127.0.0.1:{settings.dagster.port}")
-        build_everything(client, console, platform.supervisor.check)
+        check_alive, interval_s = platform.supervisor.check, settings.source.sensor_interval_s
+        build_everything(Build(client, console, check_alive, started_at, interval_s))
         faults = verify(client)
         for fault in faults:
             console.print(f"[red]{fault}[/red]")

@@ -21,6 +21,7 @@
     + SourceMissing
     + SourceEmpty
     + SourceClassUnknown
+  x DataVersionUnknown
   x TrainingError
   x StartupError
     + PortTaken
@@ -116,6 +117,10 @@ class SourceEmpty(SourceError):
 
 class SourceClassUnknown(SourceError):
     """The source holds a class folder that is not one of `labels.CLASSES`."""
+
+
+class DataVersionUnknown(BrainError):
+    """No data version, or more than one, has this name."""
 
 
 class TrainingError(BrainError):

@@ -55,6 +55,7 @@ class SourceSettings(Group):
     max_undecodable_share: float = Field(
         0.01, ge=0, le=1, description="Above this share of unreadable images, ingestion blocks."
     )
+    batch_size: int = Field(2000, ge=1, description="Most new images that one run reads.")
     sensor_interval_s: int = Field(60, ge=1, description="Seconds between looks at the source.")
 
 

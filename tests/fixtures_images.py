@@ -10,9 +10,11 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
+from brain_assets.ml.ingestion import Progress, ingest
 from brain_assets.ml.sources import FolderSource, Source
 from brain_core.descriptors import histogram, thumbnail
 from brain_core.imaging import encode_jpeg
+from brain_core.storage import Bucket
 
 LISTED = ("Training/glioma/a.jpg", "Training/pituitary/b.jpg", "Testing/glioma/c.jpg", "Testing/notumor/d.jpg")
 
@@ -47,6 +49,11 @@ def statistics_of(images: dict[str, NDArray[np.uint8]], label: str = "glioma") -
             "thumbnail": [thumbnail(pixels).tobytes() for pixels in images.values()],
         }
     )
+
+
+def ingest_all(source: Source, bucket: Bucket, on_progress: Progress | None = None) -> pd.DataFrame:
+    """Ingest all that a source lists."""
+    return ingest(source, bucket, source.list(), on_progress)
 
 
 def through_parquet(table: pd.DataFrame) -> pd.DataFrame:

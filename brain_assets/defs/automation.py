@@ -1,25 +1,37 @@
 """When what is materialised: jobs, sensors, schedules."""
 
 from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
 
 import dagster as dg
 
-from brain_assets.resources import DatabaseResource, SourceResource
+from brain_assets.defs.ingestion import batches
+from brain_assets.resources import BucketResource, DatabaseResource, SourceResource
 from brain_core.errors import BrainError
 from brain_core.settings import Settings
 
+if TYPE_CHECKING:
+    from brain_assets.ml.batches import Plan
+
 MAX_ATTEMPTS = 3
-"""A retraining that fails so often for the same corrections waits for a person."""
+"""A batch, or a retraining for the same corrections, that fails so often in a day waits for a person."""
+
+BATCH = "batch"
+LAST_OF_BATCH = dg.AssetKey("image_statistics")
+PARTITION_TAG = "dagster/partition"
 
 UNFINISHED = [dg.DagsterRunStatus.QUEUED, dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED]
 CORRECTIONS_TAG = "brain/corrections"
 
+batch_assets = dg.AssetSelection.assets("raw_images", "image_statistics")
 monitoring_assets = dg.AssetSelection.groups("monitoring")
+build_assets = dg.AssetSelection.all() - batch_assets - monitoring_assets
 
+ingest_batch = dg.define_asset_job(
+    "ingest_batch", selection=batch_assets, description="One batch of new images: into the bucket, and its statistics."
+)
 data_and_model_build = dg.define_asset_job(
-    "data_and_model_build",
-    selection=dg.AssetSelection.all() - monitoring_assets,
-    description="From the source to the promotion decision.",
+    "data_and_model_build", selection=build_assets, description="From the manifest to the promotion decision."
 )
 model_retraining = dg.define_asset_job(
     "model_retraining",
@@ -29,7 +41,15 @@ model_retraining = dg.define_asset_job(
 monitoring = dg.define_asset_job(
     "monitoring", selection=monitoring_assets, description="Reference profile, recent predictions and drift report."
 )
-JOBS = (data_and_model_build, model_retraining, monitoring)
+JOBS = (ingest_batch, data_and_model_build, model_retraining, monitoring)
+
+data_flow = dg.AutomationConditionSensorDefinition(
+    "data_flow",
+    target=build_assets,
+    default_status=dg.DefaultSensorStatus.RUNNING,
+    minimum_interval_seconds=30,
+    description="New data flows down by itself, and stops at a blocking check that failed.",
+)
 
 monitoring_daily = dg.ScheduleDefinition(
     name="monitoring_daily",
@@ -42,31 +62,61 @@ monitoring_daily = dg.ScheduleDefinition(
 
 def automation(settings: Settings) -> list[dg.SensorDefinition]:
     """The sensors, with the intervals and the threshold of the settings."""
-    return [_source_sensor(settings), _feedback_threshold_sensor(settings)]
+    return [_source_sensor(settings), data_flow, _feedback_threshold_sensor(settings)]
 
 
 def _source_sensor(settings: Settings) -> dg.SensorDefinition:
     @dg.sensor(
-        job=data_and_model_build,
+        job=ingest_batch,
         minimum_interval_seconds=settings.source.sensor_interval_s,
         default_status=dg.DefaultSensorStatus.RUNNING,
     )
-    def source_sensor(context: dg.SensorEvaluationContext, source: SourceResource) -> dg.RunRequest | dg.SkipReason:
-        """Builds again when the source changed since the last build. In the replaced system: `check_source`."""
+    def source_sensor(
+        context: dg.SensorEvaluationContext, source: SourceResource, bucket: BucketResource
+    ) -> dg.SensorResult:
+        """Reads what is new in the source, batch by batch. In the replaced system: `check_source`."""
+        from brain_assets.ml.batches import plan_batches
+
         try:
-            fingerprint = source.open().fingerprint()
+            plan = plan_batches(source.open(), bucket.data(), source.batch_size)
         except BrainError as exc:
-            return dg.SkipReason(f"The source cannot be used, tried again later: {exc}")
-        built = _built_fingerprint(context.instance)
-        if built is None:
-            return dg.SkipReason("Nothing was built yet; `brain up` or a person starts the first build.")
-        if built == fingerprint:
-            return dg.SkipReason("The source is as it was at the last build.")
-        if _is_running(context.instance, data_and_model_build.name):
-            return dg.SkipReason("A build is running.")
-        return dg.RunRequest(run_key=fingerprint)
+            return dg.SensorResult(skip_reason=f"The source cannot be used, tried again later: {exc}")
+        return _ingestion_requests(context, plan)
 
     return source_sensor
+
+
+def _ingestion_requests(context: dg.SensorEvaluationContext, plan: "Plan") -> dg.SensorResult:
+    instance = context.instance
+    known, done = set(instance.get_dynamic_partitions(BATCH)), instance.get_materialized_partitions(LAST_OF_BATCH)
+    waiting = [batch for batch in plan.batches if batch not in done]
+    requests = [dg.RunRequest(partition_key=batch) for batch in waiting if _may_be_tried(instance, batch)]
+    reason = f"{plan.images} images in the source; " + (
+        f"{len(waiting)} batches are being read or failed {MAX_ATTEMPTS} times." if waiting else "nothing is new."
+    )
+    # A batch that was replaced before it was ever read would be missing for ever.
+    dropped = sorted(known - set(plan.batches) - done)
+    changes = [batches.build_add_request([batch for batch in plan.batches if batch not in known])]
+    return dg.SensorResult(
+        run_requests=requests,
+        skip_reason=None if requests else reason,
+        dynamic_partitions_requests=[*changes, batches.build_delete_request(dropped)],
+        asset_events=[] if context.cursor == plan.fingerprint else [_observation(plan)],
+        cursor=plan.fingerprint,
+    )
+
+
+def _observation(plan: "Plan") -> dg.AssetObservation:
+    counts = {"images": plan.images, "new_images": plan.new_images, "removed_images": plan.removed_images}
+    return dg.AssetObservation("source_images", metadata=counts, tags={"dagster/data_version": plan.fingerprint})
+
+
+def _may_be_tried(instance: dg.DagsterInstance, batch: str) -> bool:
+    # No run key: Dagster remembers those for ever, and a batch that failed must be tried again.
+    runs = {PARTITION_TAG: batch}
+    if instance.get_runs_count(dg.RunsFilter(job_name=ingest_batch.name, statuses=UNFINISHED, tags=runs)):
+        return False
+    return _recent_failures(instance, ingest_batch.name, runs) < MAX_ATTEMPTS
 
 
 def _feedback_threshold_sensor(settings: Settings) -> dg.SensorDefinition:
@@ -98,14 +148,7 @@ def _retraining_request(instance: dg.DagsterInstance, waiting: int, threshold: i
         return dg.SkipReason(f"{waiting} corrected images wait; a retraining starts at more than {threshold}.")
     if _is_running(instance, model_retraining.name):
         return dg.SkipReason(f"{waiting} corrected images wait; a retraining is running.")
-    # No run key: Dagster remembers those for ever, and a failed retraining must be tried again.
-    failed = dg.RunsFilter(
-        job_name=model_retraining.name,
-        statuses=[dg.DagsterRunStatus.FAILURE],
-        tags={CORRECTIONS_TAG: str(waiting)},
-        created_after=datetime.now(UTC) - timedelta(days=1),
-    )
-    if instance.get_runs_count(failed) >= MAX_ATTEMPTS:
+    if _recent_failures(instance, model_retraining.name, {CORRECTIONS_TAG: str(waiting)}) >= MAX_ATTEMPTS:
         return dg.SkipReason(f"Retraining on these {waiting} images failed {MAX_ATTEMPTS} times; start it by hand.")
     return dg.RunRequest(tags={CORRECTIONS_TAG: str(waiting)})
 
@@ -114,9 +157,7 @@ def _is_running(instance: dg.DagsterInstance, job: str) -> bool:
     return instance.get_runs_count(dg.RunsFilter(job_name=job, statuses=UNFINISHED)) > 0
 
 
-def _built_fingerprint(instance: dg.DagsterInstance) -> str | None:
-    event = instance.get_latest_materialization_event(dg.AssetKey("raw_images"))
-    materialization = event.asset_materialization if event else None
-    if materialization is None:
-        return None
-    return str(materialization.metadata["source_fingerprint"].value)
+def _recent_failures(instance: dg.DagsterInstance, job: str, tags: dict[str, str]) -> int:
+    since = datetime.now(UTC) - timedelta(days=1)
+    failed = [dg.DagsterRunStatus.FAILURE]
+    return instance.get_runs_count(dg.RunsFilter(job_name=job, statuses=failed, tags=tags, created_after=since))

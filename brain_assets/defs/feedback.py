@@ -10,7 +10,7 @@ from brain_assets.resources import BucketResource, DatabaseResource
 
 @dg.asset(group_name="feedback", kinds={"postgres", "parquet"})
 def feedback_set(
-    image_statistics: pd.DataFrame, dataset_splits: pd.DataFrame, database: DatabaseResource, bucket: BucketResource
+    current_statistics: pd.DataFrame, dataset_splits: pd.DataFrame, database: DatabaseResource, bucket: BucketResource
 ) -> dg.MaterializeResult[pd.DataFrame]:
     """All accepted corrections of images that were not erased, and which of them may be trained on.
 
@@ -22,7 +22,7 @@ def feedback_set(
     with database.engine() as engine:
         corrections = correction_table(CorrectionStore(engine).accepted())
     test_keys = dataset_splits.loc[dataset_splits["part"] == "test", "key"]
-    test_statistics = image_statistics[image_statistics["key"].isin(test_keys)]
+    test_statistics = current_statistics[current_statistics["key"].isin(test_keys)]
     screened = screen(corrections, corrected_statistics(corrections, bucket.inference()), test_statistics)
     return dg.MaterializeResult(
         value=screened,
@@ -39,14 +39,14 @@ def feedback_set(
 @dg.asset_check(
     asset=feedback_set,
     blocking=True,
-    additional_ins={name: dg.AssetIn(name) for name in ("image_statistics", "dataset_splits")},
+    additional_ins={name: dg.AssetIn(name) for name in ("current_statistics", "dataset_splits")},
 )
 def no_used_correction_copies_a_test_image(
-    feedback_set: pd.DataFrame, image_statistics: pd.DataFrame, dataset_splits: pd.DataFrame
+    feedback_set: pd.DataFrame, current_statistics: pd.DataFrame, dataset_splits: pd.DataFrame
 ) -> dg.AssetCheckResult:
     """No image that judges is also trained on: hashes of used corrections and of test images are disjoint."""
     test_keys = dataset_splits.loc[dataset_splits["part"] == "test", "key"]
-    hashes = set(image_statistics.loc[image_statistics["key"].isin(test_keys), "pixel_sha256"])
+    hashes = set(current_statistics.loc[current_statistics["key"].isin(test_keys), "pixel_sha256"])
     used = feedback_set[feedback_set["is_used"]]
     shared = hashes & set(used["pixel_sha256"])
     return dg.AssetCheckResult(passed=not shared, metadata={"shared_images": len(shared)})

@@ -87,7 +87,7 @@ def inference_bundle(
     trained_model: TrainedModel,
     model_evaluation: EvaluatedModel,
     transformed_test_set: ImageSet,
-    image_statistics: pd.DataFrame,
+    current_statistics: pd.DataFrame,
     dataset_splits: pd.DataFrame,
     bucket: BucketResource,
     registry: RegistryResource,
@@ -97,7 +97,7 @@ def inference_bundle(
 
     weights = bucket.data().read(WEIGHTS_KEY)
     inputs = BundleInputs(
-        trained_model, weights, model_evaluation, transformed_test_set, image_statistics, dataset_splits
+        trained_model, weights, model_evaluation, transformed_test_set, current_statistics, dataset_splits
     )
     bundle = make_bundle(inputs, registry.open(), bucket.data())
     return dg.MaterializeResult(value=bundle, metadata=bundle.model_dump())
@@ -108,7 +108,7 @@ def promotion(
     context: dg.AssetExecutionContext,
     inference_bundle: RegisteredBundle,
     transformed_test_set: ImageSet,
-    image_statistics: pd.DataFrame,
+    current_statistics: pd.DataFrame,
     feedback_set: pd.DataFrame,
     bucket: BucketResource,
     database: DatabaseResource,
@@ -120,7 +120,7 @@ def promotion(
     """
     from brain_assets.ml.lifecycle import apply_decision, decide_promotion
 
-    record = decide_promotion(inference_bundle, transformed_test_set, image_statistics, bucket.data())
+    record = decide_promotion(inference_bundle, transformed_test_set, current_statistics, bucket.data())
     with database.engine() as engine:
         apply_decision(record, feedback_set, context.run_id, (engine, registry.open(), bucket.data()))
     decision = record.decision

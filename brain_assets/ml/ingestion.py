@@ -16,6 +16,7 @@ from brain_core.storage import Bucket, dataset_image_key
 
 MANIFEST_COLUMNS = (
     "key",
+    "path",
     "label",
     "published_split",
     "source",
@@ -35,27 +36,34 @@ Progress = Callable[[int, int], None]
 """Called with the number of images that are done, and of all."""
 
 
-def ingest(source: Source, bucket: Bucket, on_progress: Progress | None = None) -> pd.DataFrame:
+def ingest(
+    source: Source, bucket: Bucket, images: Sequence[SourceImage], on_progress: Progress | None = None
+) -> pd.DataFrame:
     """Copy every image that decodes to `data/<Training|Testing>/<class>/<file>`; safe to repeat.
 
     An image that is there already with the same bytes is not written again.
 
+    Args:
+        source: where the images are.
+        bucket: where they are copied to.
+        images: which of the source's images.
+        on_progress: told of every image.
+
     Returns:
-        The manifest: one row an image, sorted by `key`, with `MANIFEST_COLUMNS`. Where `decodes` is false, `reason`
+        One row an image, sorted by `key`, with `MANIFEST_COLUMNS`. Where `decodes` is false, `reason`
         says why, `width` and `height` are 0, and the image is not in the bucket.
 
     Raises:
         SourceError: the source cannot be used, see `Source.list`.
         StorageError: the bucket is away.
     """
-    images = source.list()
     rows: list[dict[str, Any]] = []
     for row in in_threads(lambda image: _ingest_one(source, bucket, image), images):
         rows.append(row)
         if on_progress is not None:
             on_progress(len(rows), len(images))
-    manifest = pd.DataFrame(rows).assign(source=source.name)
-    return manifest[list(MANIFEST_COLUMNS)].sort_values("key", ignore_index=True)
+    manifest = pd.DataFrame(rows, columns=[name for name in MANIFEST_COLUMNS if name != "source"])
+    return manifest.assign(source=source.name)[list(MANIFEST_COLUMNS)].sort_values("key", ignore_index=True)
 
 
 def load_tensors(bucket: Bucket, keys: Sequence[str]) -> NDArray[np.uint8]:
@@ -86,6 +94,7 @@ def _ingest_one(source: Source, bucket: Bucket, image: SourceImage) -> dict[str,
         _write_if_changed(bucket, key, data)
     return {
         "key": key,
+        "path": image.path,
         "label": image.label,
         "published_split": image.published_split,
         "sha256": sha256(data),

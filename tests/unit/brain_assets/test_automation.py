@@ -4,15 +4,16 @@ import dagster as dg
 import pytest
 
 from brain_assets.defs.automation import (
+    BATCH,
     CORRECTIONS_TAG,
     MAX_ATTEMPTS,
+    PARTITION_TAG,
     _retraining_request,
     _source_sensor,
-    data_and_model_build,
+    ingest_batch,
     model_retraining,
 )
-from brain_assets.ml.sources import open_source
-from brain_assets.resources import SourceResource
+from brain_assets.resources import BucketResource, SourceResource
 from brain_core.imaging import encode_jpeg
 from brain_core.settings import load_settings
 
@@ -61,54 +62,100 @@ def write_image(folder: Path, name: str) -> None:
     (folder / "glioma" / name).write_bytes(encode_jpeg(np.zeros((9, 9), np.uint8)))
 
 
-def tick(instance: dg.DagsterInstance, folder: Path) -> dg.RunRequest | dg.SkipReason:
+def tick(instance: dg.DagsterInstance, folder: Path, bucket: Path, cursor: str | None = None) -> dg.SensorResult:
     sensor = _source_sensor(load_settings())
-    context = dg.build_sensor_context(
-        instance=instance, resources={"source": SourceResource(uri=str(folder), max_undecodable_share=0.0)}
-    )
-    result = sensor(context)
-    assert isinstance(result, dg.RunRequest | dg.SkipReason)
+    resources = {
+        "source": SourceResource(uri=str(folder), batch_size=2, max_undecodable_share=0.0),
+        "bucket": BucketResource(uri=str(bucket), inference_uri=str(bucket)),
+    }
+    result = sensor(dg.build_sensor_context(instance=instance, resources=resources, cursor=cursor))
+    assert isinstance(result, dg.SensorResult)
     return result
 
 
-def report_build(instance: dg.DagsterInstance, folder: Path) -> None:
-    fingerprint = open_source(str(folder)).fingerprint()
-    event = dg.AssetMaterialization("raw_images", metadata={"source_fingerprint": fingerprint})
-    instance.report_runless_asset_event(event)
+def apply(instance: dg.DagsterInstance, result: dg.SensorResult) -> None:
+    for request in result.dynamic_partitions_requests or []:
+        if isinstance(request, dg.AddDynamicPartitionsRequest):
+            instance.add_dynamic_partitions(BATCH, list(request.partition_keys))
+        else:
+            for key in request.partition_keys:
+                instance.delete_dynamic_partition(BATCH, key)
 
 
-def test_a_missing_source_is_a_reason_in_dagit(instance, tmp_path):
-    assert "cannot be used" in str(tick(instance, tmp_path / "absent").skip_message)
+def requested(result: dg.SensorResult) -> list[str | None]:
+    return [request.partition_key for request in result.run_requests or []]
 
 
-def test_an_empty_source_is_a_reason_in_dagit(instance, tmp_path):
-    (tmp_path / "glioma").mkdir()
-    assert "cannot be used" in str(tick(instance, tmp_path).skip_message)
+def report_done(instance: dg.DagsterInstance, *names: str | None) -> None:
+    for name in names:
+        instance.report_runless_asset_event(dg.AssetMaterialization("image_statistics", partition=name))
 
 
-def test_the_first_build_is_not_the_sensors(instance, tmp_path):
-    write_image(tmp_path, "1.jpg")
-    assert "first build" in str(tick(instance, tmp_path).skip_message)
+@pytest.mark.parametrize("folder", ["absent", "empty"])
+def test_a_source_that_cannot_be_used_is_a_reason_in_dagit(instance, tmp_path, folder):
+    (tmp_path / "empty" / "glioma").mkdir(parents=True)
+    result = tick(instance, tmp_path / folder, tmp_path / "bucket")
+    assert "cannot be used" in str(result.skip_reason)
+    assert not (tmp_path / "bucket").exists()
 
 
-def test_an_unchanged_source_starts_nothing(instance, tmp_path):
-    write_image(tmp_path, "1.jpg")
-    report_build(instance, tmp_path)
-    assert "as it was" in str(tick(instance, tmp_path).skip_message)
+def test_a_folder_that_is_no_class_is_a_reason_in_dagit(instance, tmp_path):
+    write_image(tmp_path / "source", "1.jpg")
+    (tmp_path / "source" / "gliomas").mkdir()
+    assert "gliomas" in str(tick(instance, tmp_path / "source", tmp_path / "bucket").skip_reason)
 
 
-def test_a_changed_source_starts_a_build(instance, tmp_path):
-    write_image(tmp_path, "1.jpg")
-    report_build(instance, tmp_path)
-    write_image(tmp_path, "2.jpg")
-    request = tick(instance, tmp_path)
-    assert isinstance(request, dg.RunRequest)
-    assert request.run_key == open_source(str(tmp_path)).fingerprint()
+def test_the_first_look_reads_everything_in_batches_and_observes_the_source(instance, tmp_path):
+    for name in ("1.jpg", "2.jpg", "3.jpg"):
+        write_image(tmp_path / "source", name)
+    result = tick(instance, tmp_path / "source", tmp_path / "bucket")
+    assert [name[:5] for name in requested(result)] == ["00001", "00002"]
+    apply(instance, result)
+    assert sorted(instance.get_dynamic_partitions(BATCH)) == requested(result)
+    (observation,) = result.asset_events
+    assert observation.metadata["new_images"].value == 3
+    assert observation.tags["dagster/data_version"] == result.cursor
 
 
-def test_a_changed_source_waits_for_a_running_build(instance, tmp_path):
-    write_image(tmp_path, "1.jpg")
-    report_build(instance, tmp_path)
-    write_image(tmp_path, "2.jpg")
-    add_run(instance, data_and_model_build.name, dg.DagsterRunStatus.STARTED)
-    assert "is running" in str(tick(instance, tmp_path).skip_message)
+def test_an_unchanged_source_starts_nothing_and_is_not_observed_again(instance, tmp_path):
+    write_image(tmp_path / "source", "1.jpg")
+    first = tick(instance, tmp_path / "source", tmp_path / "bucket")
+    apply(instance, first)
+    report_done(instance, *requested(first))
+    again = tick(instance, tmp_path / "source", tmp_path / "bucket", first.cursor)
+    assert requested(again) == []
+    assert "nothing is new" in str(again.skip_reason)
+    assert again.asset_events == []
+
+
+def test_only_what_is_new_is_read(instance, tmp_path):
+    write_image(tmp_path / "source", "1.jpg")
+    first = tick(instance, tmp_path / "source", tmp_path / "bucket")
+    apply(instance, first)
+    report_done(instance, *requested(first))
+    write_image(tmp_path / "source", "2.jpg")
+    (name,) = requested(tick(instance, tmp_path / "source", tmp_path / "bucket", first.cursor))
+    assert name is not None
+    assert name.startswith("00002-")
+
+
+def test_a_batch_that_is_being_read_is_not_asked_for_again_and_one_that_failed_is(instance, tmp_path):
+    write_image(tmp_path / "source", "1.jpg")
+    (name,) = requested(tick(instance, tmp_path / "source", tmp_path / "bucket"))
+    run = add_run(instance, ingest_batch.name, dg.DagsterRunStatus.STARTED, {PARTITION_TAG: name})
+    assert requested(tick(instance, tmp_path / "source", tmp_path / "bucket")) == []
+    instance.report_run_failed(run)
+    assert requested(tick(instance, tmp_path / "source", tmp_path / "bucket")) == [name]
+    for _ in range(MAX_ATTEMPTS):
+        add_run(instance, ingest_batch.name, dg.DagsterRunStatus.FAILURE, {PARTITION_TAG: name})
+    assert requested(tick(instance, tmp_path / "source", tmp_path / "bucket")) == []
+
+
+def test_a_batch_that_was_replaced_before_it_was_read_is_forgotten(instance, tmp_path):
+    write_image(tmp_path / "source", "1.jpg")
+    first = tick(instance, tmp_path / "source", tmp_path / "bucket")
+    apply(instance, first)
+    (tmp_path / "source" / "glioma" / "1.jpg").write_bytes(b"another")
+    second = tick(instance, tmp_path / "source", tmp_path / "bucket", first.cursor)
+    apply(instance, second)
+    assert instance.get_dynamic_partitions(BATCH) == requested(second) != requested(first)

@@ -5,7 +5,8 @@ from brain_assets.definitions import build_definitions
 from brain_core.settings import load_settings
 
 ASSETS = {
-    "raw_images", "image_statistics", "histograms", "duplicate_groups", "dataset_splits", "feedback_set",
+    "source_images", "raw_images", "image_manifest", "image_statistics", "current_statistics",
+    "histograms", "duplicate_groups", "dataset_splits", "feedback_set",
     "training_set", "augmented_dataset", "transformed_test_set", "trained_model", "model_evaluation",
     "inference_bundle", "promotion", "reference_profile", "recent_predictions", "drift_report",
 }  # fmt: skip
@@ -29,8 +30,9 @@ def test_the_assets_are_those_of_the_architecture(definitions):
 @pytest.mark.parametrize(
     ("job", "first", "absent"),
     [
-        ("data_and_model_build", "raw_images", "drift_report"),
-        ("model_retraining", "feedback_set", "raw_images"),
+        ("ingest_batch", "raw_images", "image_manifest"),
+        ("data_and_model_build", "image_manifest", "drift_report"),
+        ("model_retraining", "feedback_set", "image_manifest"),
         ("monitoring", "reference_profile", "promotion"),
     ],
 )
@@ -52,18 +54,28 @@ def test_what_must_hold_blocks(definitions):
     graph = definitions.resolve_asset_graph()
     blocking = {key.name for key in graph.asset_check_keys if graph.get_check_spec(key).blocking}
     assert blocking == {
-        "source_is_not_empty", "images_decode", "no_duplicate_crosses_a_split", "onnx_equals_keras", "bundle_verifies",
-        "no_used_correction_copies_a_test_image",
+        "source_is_not_empty", "images_decode", "classes_are_known", "no_duplicate_crosses_a_split",
+        "onnx_equals_keras", "bundle_verifies", "no_used_correction_copies_a_test_image",
     }  # fmt: skip
 
 
 def test_sensors_and_the_schedule_run_by_default(definitions):
     repository = definitions.get_repository_def()
     assert {s.name for s in repository.sensor_defs} == {
-        "source_sensor", "feedback_threshold_sensor", "success_email", "failure_email",
+        "source_sensor", "data_flow", "feedback_threshold_sensor", "success_email", "failure_email",
     }  # fmt: skip
     assert all(s.default_status == dg.DefaultSensorStatus.RUNNING for s in repository.sensor_defs)
     assert all(s.default_status == dg.DefaultScheduleStatus.RUNNING for s in repository.schedule_defs)
+
+
+def test_data_flows_down_by_itself_but_batches_and_monitoring_have_their_own_triggers(definitions):
+    graph = definitions.resolve_asset_graph()
+    by_hand = {
+        key.to_user_string() for key in graph.get_all_asset_keys() if graph.get(key).automation_condition is None
+    }
+    assert by_hand == {
+        "source_images", "raw_images", "image_statistics", "reference_profile", "recent_predictions", "drift_report",
+    }  # fmt: skip
 
 
 def test_no_secret_is_part_of_a_resource(definitions):

@@ -6,13 +6,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from brain_assets.ml.ingestion import MANIFEST_COLUMNS, in_threads, ingest, load_tensors
+from brain_assets.ml.ingestion import MANIFEST_COLUMNS, in_threads, load_tensors
 from brain_assets.ml.sources import FolderSource, SampleSource, Source, SourceImage, SourceImages
 from brain_core.bundle import sha256
 from brain_core.errors import ObjectNotFound, SourceEmpty, SourceMissing, StorageError, UnsupportedImageType
 from brain_core.imaging import decode, encode_png, model_tensor
 from brain_core.storage import LocalBucket
-from tests.fixtures_images import distinct_jpeg, distinct_pixels, through_parquet, write_images
+from tests.fixtures_images import distinct_jpeg, distinct_pixels, ingest_all, through_parquet, write_images
 
 
 class CountingBucket(LocalBucket):
@@ -44,13 +44,14 @@ class OneImage:
 
 
 def test_manifest_describes_every_image_sorted_by_key(image_folder: Path, bucket: LocalBucket):
-    manifest = ingest(FolderSource(image_folder), bucket)
+    manifest = ingest_all(FolderSource(image_folder), bucket)
     assert tuple(manifest.columns) == MANIFEST_COLUMNS
     assert manifest["key"].is_monotonic_increasing
     first = manifest.iloc[0].to_dict()
     data = (image_folder / "Testing/glioma/c.jpg").read_bytes()
     assert first == {
         "key": "data/Testing/glioma/c.jpg",
+        "path": "Testing/glioma/c.jpg",
         "label": "glioma",
         "published_split": "Testing",
         "source": "own",
@@ -65,14 +66,14 @@ def test_manifest_describes_every_image_sorted_by_key(image_folder: Path, bucket
 
 
 def test_images_are_copied_unchanged(image_folder: Path, bucket: LocalBucket):
-    manifest = ingest(FolderSource(image_folder), bucket)
+    manifest = ingest_all(FolderSource(image_folder), bucket)
     assert list(bucket.keys("data/")) == manifest["key"].tolist()
     for key in manifest["key"]:
         assert bucket.read(key) == (image_folder / key.removeprefix("data/")).read_bytes()
 
 
 def test_plain_layout_goes_to_training_without_a_published_split(tmp_path: Path, bucket: LocalBucket):
-    manifest = ingest(FolderSource(write_images(tmp_path / "plain", ("notumor/deep/x.jpg",))), bucket)
+    manifest = ingest_all(FolderSource(write_images(tmp_path / "plain", ("notumor/deep/x.jpg",))), bucket)
     assert manifest.loc[0, ["key", "published_split"]].tolist() == ["data/Training/notumor/deep/x.jpg", ""]
     assert bucket.exists("data/Training/notumor/deep/x.jpg")
 
@@ -85,7 +86,7 @@ def test_undecodable_image_is_listed_with_its_reason_and_not_copied(
     image_folder: Path, bucket: LocalBucket, data: bytes, reason: str
 ):
     (image_folder / "Training/glioma/broken.jpg").write_bytes(data)
-    manifest = ingest(FolderSource(image_folder), bucket)
+    manifest = ingest_all(FolderSource(image_folder), bucket)
     row = manifest.set_index("key").loc["data/Training/glioma/broken.jpg"]
     assert not row["decodes"]
     assert reason in row["reason"]
@@ -96,56 +97,56 @@ def test_undecodable_image_is_listed_with_its_reason_and_not_copied(
 
 def test_second_run_writes_only_what_changed(image_folder: Path, tmp_path: Path):
     bucket = CountingBucket(tmp_path / "bucket")
-    before = ingest(FolderSource(image_folder), bucket)
+    before = ingest_all(FolderSource(image_folder), bucket)
     bucket.written.clear()
-    assert ingest(FolderSource(image_folder), bucket).equals(before)
+    assert ingest_all(FolderSource(image_folder), bucket).equals(before)
     assert bucket.written == []
     (image_folder / "Training/glioma/a.jpg").write_bytes(distinct_jpeg(99))
-    ingest(FolderSource(image_folder), bucket)
+    ingest_all(FolderSource(image_folder), bucket)
     assert bucket.written == ["data/Training/glioma/a.jpg"]
     assert bucket.read("data/Training/glioma/a.jpg") == distinct_jpeg(99)
 
 
 def test_progress_counts_every_image(image_folder: Path, bucket: LocalBucket):
     calls: list[tuple[int, int]] = []
-    ingest(FolderSource(image_folder), bucket, lambda done, total: calls.append((done, total)))
+    ingest_all(FolderSource(image_folder), bucket, lambda done, total: calls.append((done, total)))
     assert calls == [(1, 4), (2, 4), (3, 4), (4, 4)]
 
 
 def test_manifest_survives_parquet(image_folder: Path, bucket: LocalBucket):
     (image_folder / "Training/glioma/broken.jpg").write_bytes(b"?")
-    manifest = ingest(FolderSource(image_folder), bucket)
+    manifest = ingest_all(FolderSource(image_folder), bucket)
     assert through_parquet(manifest).equals(manifest)
 
 
 def test_sample_is_ingested_as_sample(bucket: LocalBucket):
-    manifest = ingest(SampleSource(count=4), bucket)
+    manifest = ingest_all(SampleSource(count=4), bucket)
     assert manifest["source"].unique().tolist() == ["sample"]
     assert manifest["decodes"].all()
 
 
 def test_empty_source_is_an_error(tmp_path: Path, bucket: LocalBucket):
     with pytest.raises(SourceEmpty):
-        ingest(FolderSource(tmp_path), bucket)
+        ingest_all(FolderSource(tmp_path), bucket)
 
 
 def test_image_that_cannot_be_read_is_an_error(image_folder: Path, bucket: LocalBucket):
     (image_folder / "Training/glioma/dangling.jpg").symlink_to(image_folder / "nowhere.jpg")
     with pytest.raises(SourceMissing, match=r"dangling\.jpg"):
-        ingest(FolderSource(image_folder), bucket)
+        ingest_all(FolderSource(image_folder), bucket)
 
 
 def test_bucket_that_is_away_is_an_error(image_folder: Path, tmp_path: Path):
     (tmp_path / "blocked").write_text("a file where the bucket's folder should be")
     with pytest.raises(StorageError):
-        ingest(FolderSource(image_folder), LocalBucket(tmp_path / "blocked"))
+        ingest_all(FolderSource(image_folder), LocalBucket(tmp_path / "blocked"))
 
 
 @settings(deadline=None, max_examples=40)
 @given(data=st.one_of(st.binary(max_size=64), st.binary(max_size=64).map(lambda tail: distinct_jpeg(0)[:-64] + tail)))
 def test_any_bytes_give_one_row_that_agrees_with_the_bucket(data: bytes, tmp_path_factory: pytest.TempPathFactory):
     bucket = LocalBucket(tmp_path_factory.mktemp("bucket"))
-    row = ingest(OneImage(data), bucket).iloc[0]
+    row = ingest_all(OneImage(data), bucket).iloc[0]
     assert row["decodes"] == (row["reason"] is None) == bucket.exists("data/Training/glioma/one.jpg")
     assert (row["sha256"], row["size_bytes"]) == (sha256(data), len(data))
 
@@ -186,7 +187,7 @@ def test_error_in_a_thread_cancels_what_has_not_begun():
 
 @pytest.mark.real_data
 def test_real_images_all_decode(real_subset: Source, bucket: LocalBucket):
-    manifest = ingest(real_subset, bucket)
+    manifest = ingest_all(real_subset, bucket)
     assert manifest["decodes"].all()
     assert manifest["source"].unique().tolist() == ["public"]
     assert load_tensors(bucket, manifest["key"].tolist()).std() > 20

@@ -16,7 +16,7 @@ def test_the_buckets_are_those_of_the_uris(tmp_path):
 
 def test_a_missing_source_is_an_error_of_ours(tmp_path):
     with pytest.raises(SourceMissing):
-        SourceResource(uri=str(tmp_path / "absent"), max_undecodable_share=0.0).open()
+        SourceResource(uri=str(tmp_path / "absent"), batch_size=10, max_undecodable_share=0.0).open()
 
 
 def test_mail_without_a_server_goes_to_the_outbox(tmp_path, monkeypatch):

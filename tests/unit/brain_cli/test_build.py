@@ -3,26 +3,47 @@ import io
 import pytest
 from rich.console import Console
 
-from brain_cli.build import BUILD_JOBS, build_everything, verify
-from brain_cli.dagster_client import AssetState, RunProgress
+from brain_cli.build import Build, _time_left, build_everything, jobs_to_run, verify
+from brain_cli.dagster_client import AssetState, RunProgress, SensorTick
 from brain_core.errors import ProcessDied, StartupError
+
+DONE = AssetState("image_statistics", True, is_partitioned=True)
+NOTHING_NEW = SensorTick((), "4 images in the source; nothing is new.", "")
 
 
 class FakeDagster:
     """Plays runs that take two looks and end as told."""
 
-    def __init__(self, ends: str = "SUCCESS", assets: list[AssetState] | None = None) -> None:
-        self.launched: list[str] = []
+    def __init__(self, assets: list[AssetState], tick: SensorTick = NOTHING_NEW, ends: str = "SUCCESS") -> None:
+        self.launched: list[tuple[str, tuple[str, ...]]] = []
+        self.followed: list[str] = []
+        self.interrupted = 0
+        self.asked_after = 0.0
         self._ends = ends
         self._looks = 0
-        self._assets = assets or []
+        self._assets = assets
+        self._tick = tick
 
     def wait_for_code(self) -> None:
         pass
 
-    def launch(self, job: str) -> str:
-        self.launched.append(job)
+    def cancel_interrupted(self, created_before: float) -> int:
+        return self.interrupted
+
+    def newest_tick(self, sensor: str, after: float) -> SensorTick | None:
+        self.asked_after = after
+        return self._tick
+
+    def launch(self, job: str, assets: tuple[str, ...]) -> str:
+        self.launched.append((job, assets))
         return f"run of {job}"
+
+    def expected_s(self, run_id: str) -> float | None:
+        self.followed.append(run_id)
+        return 90.0
+
+    def messages(self, run_id: str, cursor: str) -> tuple[list[str], str]:
+        return ["images read: 3 of 4"], "1"
 
     def progress(self, run_id: str) -> RunProgress:
         self._looks += 1
@@ -40,21 +61,50 @@ def _no_waiting(monkeypatch):
     monkeypatch.setattr("brain_cli.build.POLL_INTERVAL_S", 0)
 
 
-def console() -> Console:
-    return Console(file=io.StringIO())
+def run(dagster: FakeDagster, check=lambda: None) -> str:
+    output = io.StringIO()
+    build_everything(Build(dagster, Console(file=output, width=200), check, started_at=1000.0, source_interval_s=60.0))
+    return output.getvalue()
 
 
-def test_the_build_comes_before_the_monitoring():
-    dagster = FakeDagster()
-    build_everything(dagster, console(), lambda: None)
-    assert dagster.launched == list(BUILD_JOBS) == ["data_and_model_build", "monitoring"]
+def test_new_batches_are_read_before_the_build_and_the_monitoring():
+    missing = [AssetState("image_manifest", False, group="ingestion"), AssetState("drift", False, group="monitoring")]
+    dagster = FakeDagster([DONE, *missing], SensorTick(("one", "two"), "", ""))
+    run(dagster)
+    assert dagster.followed == ["one", "two", "run of data_and_model_build", "run of monitoring"]
+    assert dagster.launched == [("data_and_model_build", ("image_manifest",)), ("monitoring", ("drift",))]
+
+
+def test_a_restart_without_news_makes_nothing():
+    dagster = FakeDagster([DONE, AssetState("image_manifest", True)])
+    assert "nothing is new" in run(dagster)
+    assert dagster.followed == []
+    assert dagster.asked_after == 940.0
+
+
+def test_after_an_interruption_the_source_is_looked_at_afresh():
+    dagster = FakeDagster([DONE])
+    dagster.interrupted = 2
+    assert "2 interrupted runs" in run(dagster)
+    assert dagster.asked_after == 1000.0
+
+
+def test_a_source_that_cannot_be_used_stops_the_first_build_only():
+    tick = SensorTick((), "The source cannot be used, tried again later: it is gone", "")
+    with pytest.raises(StartupError, match="it is gone"):
+        run(FakeDagster([AssetState("image_statistics", False, is_partitioned=True)], tick))
+    assert "it is gone" in run(FakeDagster([DONE], tick))
+
+
+def test_a_sensor_that_fails_is_an_error():
+    with pytest.raises(StartupError, match="source_sensor failed: boom"):
+        run(FakeDagster([DONE], SensorTick((), "", "boom")))
 
 
 def test_a_failed_run_names_the_step_and_the_reason():
-    dagster = FakeDagster(ends="FAILURE")
+    dagster = FakeDagster([DONE, AssetState("trained_model", False)], ends="FAILURE")
     with pytest.raises(StartupError, match="data_and_model_build ended with FAILURE:\ntrained_model: the loss"):
-        build_everything(dagster, console(), lambda: None)
-    assert dagster.launched == ["data_and_model_build"]
+        run(dagster)
 
 
 def test_a_process_that_dies_ends_the_build():
@@ -62,15 +112,48 @@ def test_a_process_that_dies_ends_the_build():
         raise ProcessDied("mlflow ended with code 1.")
 
     with pytest.raises(ProcessDied, match="mlflow"):
-        build_everything(FakeDagster(), console(), died)
+        run(FakeDagster([DONE, AssetState("x", False)]), died)
+
+
+def test_what_is_out_of_date_is_made_again_with_all_below_it():
+    assets = [
+        AssetState("a", True, downstream=("b",)),
+        AssetState("b", True, is_stale=True, downstream=("c", "watch")),
+        AssetState("c", True),
+        AssetState("watch", True, group="monitoring"),
+        AssetState("batch", True, is_partitioned=True, is_stale=True, downstream=("a",)),
+        AssetState("outside", False, is_materializable=False, downstream=("a",)),
+    ]
+    assert jobs_to_run(assets) == [("data_and_model_build", ("b", "c")), ("monitoring", ("watch",))]
+
+
+@pytest.mark.parametrize(
+    "state", [{"failed_checks": ("splits (blocking)",)}, {"missing_checks": ("splits",)}, {"is_materialized": False}]
+)
+def test_what_is_not_verified_is_made_again(state):
+    asset = AssetState(**{"name": "a", "is_materialized": True, **state})
+    assert jobs_to_run([asset]) == [("data_and_model_build", ("a",))]
+
+
+def test_a_warning_does_not_make_anything_again():
+    assert jobs_to_run([AssetState("a", True, failed_checks=("calibration",))]) == []
+
+
+@pytest.mark.parametrize(
+    ("expected_s", "elapsed_s", "text"),
+    [(None, 3, ""), (60, 61, ""), (95, 5, "about 1 min 30 s left"), (20, 5, "about 15 s left")],
+)
+def test_the_time_left_is_that_of_the_last_run_like_it(expected_s, elapsed_s, text):
+    assert _time_left(expected_s, elapsed_s) == text
 
 
 def test_verification_finds_what_is_missing_or_failed():
     dagster = FakeDagster(
         assets=[
-            AssetState("raw_images", True, (), ()),
-            AssetState("promotion", False, (), ()),
-            AssetState("dataset_splits", True, ("no_duplicate_crosses_a_split (blocking)",), ()),
+            AssetState("source_images", False, is_materializable=False),
+            AssetState("raw_images", True),
+            AssetState("promotion", False),
+            AssetState("dataset_splits", True, ("no_duplicate_crosses_a_split (blocking)",)),
             AssetState("duplicate_groups", True, ("copies_agree_on_the_label",), ("other",)),
         ]
     )

@@ -1,7 +1,7 @@
 import httpx
 import pytest
 
-from brain_cli.dagster_client import DagsterClient, RunProgress, _asset_state, _step_failure
+from brain_cli.dagster_client import DagsterClient, RunProgress, SensorTick, _asset_state, _step_failure
 from brain_core.errors import StartupError
 
 
@@ -50,9 +50,19 @@ def test_an_assets_failed_and_missing_checks_are_told_apart():
         {"name": "odd", "blocking": False, "executionForLatestMaterialization": {"status": "EXECUTION_FAILED"}},
         {"name": "absent", "blocking": False, "executionForLatestMaterialization": None},
     ]
-    node = {"assetKey": {"path": ["x"]}, "assetMaterializations": [], "assetChecksOrError": {"checks": checks}}
+    node = {
+        "assetKey": {"path": ["x"]},
+        "groupName": "training",
+        "isPartitioned": False,
+        "isMaterializable": True,
+        "staleStatus": "STALE",
+        "assetMaterializations": [],
+        "dependedByKeys": [{"path": ["y"]}],
+        "assetChecksOrError": {"checks": checks},
+    }
     state = _asset_state(node)
     assert (state.name, state.is_materialized) == ("x", False)
+    assert (state.group, state.is_stale, state.downstream) == ("training", True, ("y",))
     assert state.failed_checks == ("bad (blocking)", "odd")
     assert state.missing_checks == ("absent",)
 
@@ -60,3 +70,16 @@ def test_an_assets_failed_and_missing_checks_are_told_apart():
 def test_a_steps_failure_is_the_error_that_the_step_raised():
     event = {"stepKey": "s", "error": {"message": "outer", "causes": [{"message": "middle"}, {"message": "root\n"}]}}
     assert _step_failure(event) == "s: middle"
+
+
+def test_an_old_look_of_a_sensor_does_not_count():
+    tick = {"timestamp": 100.0, "runIds": ["r"], "skipReason": None, "error": None}
+    client = answering({"data": {"sensorOrError": {"sensorState": {"ticks": [tick]}}}})
+    assert client.newest_tick("source_sensor", after=100.0) is None
+    assert client.newest_tick("source_sensor", after=99.0) == SensorTick(("r",), "", "")
+
+
+def test_the_cursor_moves_with_the_messages_and_stays_without():
+    logs = {"cursor": "7", "events": [{}, {"message": "images read: 1 of 2"}]}
+    assert answering({"data": {"logsForRun": logs}}).messages("1", "") == (["images read: 1 of 2"], "7")
+    assert answering({"data": {"logsForRun": {}}}).messages("1", "5") == ([], "5")

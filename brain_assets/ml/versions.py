@@ -1,0 +1,96 @@
+"""Data version control: every manifest that was ever made can be read again.
+
+A manifest is kept under the hash of its content, and an index says when each was made and what it holds.
+"""
+
+import io
+from datetime import datetime
+
+import pandas as pd
+from pydantic import BaseModel
+
+from brain_core.errors import DataVersionUnknown, ObjectNotFound
+from brain_core.storage import Bucket, asset_key, read_json, write_json
+
+ASSET = "image_manifest"
+INDEX_KEY = asset_key(ASSET, "versions.json")
+
+
+class DataVersion(BaseModel):
+    """One version of the data.
+
+    Attributes:
+        version: hash of the content.
+        created_at: when it was first made, UTC.
+        source: sample, public or own.
+        images: number of images that decode.
+        images_by_class: the same by class.
+        unreadable_images: number of images that do not decode.
+    """
+
+    version: str
+    created_at: datetime
+    source: str
+    images: int
+    images_by_class: dict[str, int]
+    unreadable_images: int
+
+
+def keep_version(bucket: Bucket, manifest: pd.DataFrame, version: str, created_at: datetime) -> DataVersion:
+    """Keep a manifest under its version; one that is kept already stays as it was.
+
+    Raises:
+        StorageError: the bucket is away.
+    """
+    known = {entry.version: entry for entry in data_versions(bucket)}
+    if version in known:
+        return known[version]
+    entry = _describe(manifest, version, created_at)
+    bucket.write(_manifest_key(version), manifest.to_parquet(index=False))
+    entries = [*known.values(), entry]
+    write_json(bucket, INDEX_KEY, {"versions": [entry.model_dump(mode="json") for entry in entries]})
+    return entry
+
+
+def data_versions(bucket: Bucket) -> list[DataVersion]:
+    """All versions, the oldest first; empty before the first build.
+
+    Raises:
+        StorageError: the bucket is away.
+    """
+    try:
+        index = read_json(bucket, INDEX_KEY)
+    except ObjectNotFound:
+        return []
+    return [DataVersion.model_validate(entry) for entry in index["versions"]]
+
+
+def read_version(bucket: Bucket, version: str) -> tuple[DataVersion, pd.DataFrame]:
+    """A version and its manifest; the first characters are enough where they name one version.
+
+    Raises:
+        DataVersionUnknown: no version, or more than one, begins so.
+        StorageError: the bucket is away.
+    """
+    fitting = [entry for entry in data_versions(bucket) if entry.version.startswith(version)]
+    if len(fitting) != 1:
+        found = "none begins" if not fitting else f"{len(fitting)} begin"
+        raise DataVersionUnknown(f"There is no data version {version!r}: {found} so. See `brain data versions`.")
+    (entry,) = fitting
+    return entry, pd.read_parquet(io.BytesIO(bucket.read(_manifest_key(entry.version))))
+
+
+def _manifest_key(version: str) -> str:
+    return asset_key(ASSET, f"versions/{version}.parquet")
+
+
+def _describe(manifest: pd.DataFrame, version: str, created_at: datetime) -> DataVersion:
+    good = manifest[manifest["decodes"].astype(bool)]
+    return DataVersion(
+        version=version,
+        created_at=created_at,
+        source=", ".join(sorted(manifest["source"].unique())),
+        images=len(good),
+        images_by_class={str(label): int(count) for label, count in good["label"].value_counts().sort_index().items()},
+        unreadable_images=len(manifest) - len(good),
+    )

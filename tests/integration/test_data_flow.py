@@ -1,0 +1,186 @@
+"""The data half of the graph as Dagster runs it: batches, manifest, checks, and what flows down by itself."""
+
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import pytest
+
+from brain_assets.asset_store import AssetStore
+from brain_assets.definitions import build_definitions
+from brain_assets.defs.automation import BATCH, LAST_OF_BATCH
+from brain_assets.ml.versions import data_versions, read_version
+from brain_core.labels import CLASSES
+from brain_core.settings import load_settings
+from brain_core.storage import LocalBucket
+from tests.fixtures_images import distinct_jpeg
+
+DATA_ASSETS = (
+    "image_manifest", "current_statistics", "histograms", "duplicate_groups", "dataset_splits", "transformed_test_set",
+)  # fmt: skip
+
+
+class Pipeline:
+    """The real definitions on a folder and a bucket of their own, with an instance in memory."""
+
+    def __init__(self, root: Path, instance: dg.DagsterInstance) -> None:
+        self.source = root / "source"
+        self.bucket = LocalBucket(root / "bucket")
+        settings = load_settings(
+            home=root, source={"uri": str(self.source), "batch_size": 12}, bucket={"uri": str(self.bucket.root)}
+        )
+        self.definitions = build_definitions(settings)
+        self.repository = self.definitions.get_repository_def()
+        self.instance = instance
+        self.cursor: str | None = None
+        self.flow: Any = None
+
+    def write(self, path: str, data: bytes) -> None:
+        (self.source / path).parent.mkdir(parents=True, exist_ok=True)
+        (self.source / path).write_bytes(data)
+
+    def look(self) -> list[str]:
+        """One look of the source sensor, as the daemon does it; the batches that it asks for."""
+        sensor = self.definitions.get_sensor_def("source_sensor")
+        resources = {name: self.definitions.resources[name] for name in ("source", "bucket")}
+        context = dg.build_sensor_context(instance=self.instance, cursor=self.cursor, resources=resources)
+        result = sensor(context)
+        assert isinstance(result, dg.SensorResult)
+        for request in result.dynamic_partitions_requests or []:
+            if isinstance(request, dg.AddDynamicPartitionsRequest):
+                self.instance.add_dynamic_partitions(BATCH, list(request.partition_keys))
+        for event in result.asset_events:
+            self.instance.report_runless_asset_event(event)
+        self.cursor = result.cursor
+        return [str(request.partition_key) for request in result.run_requests or []]
+
+    def ingest(self) -> list[str]:
+        names = self.look()
+        job = self.definitions.resolve_job_def("ingest_batch")
+        for name in names:
+            assert job.execute_in_process(instance=self.instance, partition_key=name, raise_on_error=False).success
+        return names
+
+    def build(self) -> dg.ExecuteInProcessResult:
+        return self.make(*DATA_ASSETS)
+
+    def make(self, *names: str) -> dg.ExecuteInProcessResult:
+        job = self.definitions.resolve_job_def("data_and_model_build")
+        keys = [dg.AssetKey(name) for name in names]
+        return job.execute_in_process(instance=self.instance, asset_selection=keys, raise_on_error=False)
+
+    def flows(self) -> set[str]:
+        """What declarative automation asks for since the last look."""
+        result = dg.evaluate_automation_conditions(self.definitions, self.instance, cursor=self.flow)
+        self.flow = result.cursor
+        keys = self.definitions.resolve_asset_graph().get_all_asset_keys()
+        return {key.to_user_string() for key in keys if result.get_num_requested(key)}
+
+    def manifest(self):
+        import pandas as pd
+
+        return AssetStore(self.bucket).read("image_manifest", pd.DataFrame)
+
+
+@pytest.fixture
+def pipeline(tmp_path, monkeypatch):
+    monkeypatch.setenv("BRAIN_SOURCE__URI", str(tmp_path / "source"))
+    with dg.DagsterInstance.ephemeral() as instance:
+        pipeline = Pipeline(tmp_path, instance)
+        for seed in range(24):
+            label = CLASSES[seed % 4]
+            pipeline.write(f"{label}/{seed:02}.jpg", distinct_jpeg(seed))
+        yield pipeline
+
+
+def failed_checks(result: dg.ExecuteInProcessResult) -> set[str]:
+    return {check.check_name for check in result.get_asset_check_evaluations() if not check.passed}
+
+
+def test_batches_are_read_one_by_one_and_joined(pipeline):
+    assert len(pipeline.ingest()) == 2
+    result = pipeline.build()
+    assert result.success
+    assert failed_checks(result) == set()
+    assert len(pipeline.manifest()) == 24
+    splits = result.output_for_node("dataset_splits")
+    assert {(part, label) for part, label in zip(splits["part"], splits["label"], strict=True)} == {
+        (part, label) for part in ("train", "validation", "test") for label in CLASSES
+    }
+
+
+def test_only_new_images_are_read_and_removed_and_replaced_ones_leave_the_manifest(pipeline):
+    pipeline.ingest()
+    first = pipeline.build()
+    assert pipeline.look() == []
+    pipeline.write("glioma/new.jpg", distinct_jpeg(100))
+    pipeline.write("glioma/00.jpg", distinct_jpeg(101))
+    (pipeline.source / "glioma/04.jpg").unlink()
+    (batch,) = pipeline.ingest()
+    assert pipeline.build().success
+    manifest = pipeline.manifest()
+    assert set(manifest.loc[manifest["batch"] == batch, "path"]) == {"glioma/new.jpg", "glioma/00.jpg"}
+    assert "glioma/04.jpg" not in set(manifest["path"])
+    assert len(manifest) == 24
+    before, after = data_versions(pipeline.bucket)
+    assert before.version == first.asset_materializations_for_node("image_manifest")[0].metadata["version"].value
+    assert "glioma/04.jpg" in set(read_version(pipeline.bucket, before.version)[1]["path"])
+    assert after.images == 24
+
+
+def test_unreadable_images_are_listed_and_too_many_of_them_stop_everything_below(pipeline):
+    pipeline.write("glioma/zero.jpg", b"")
+    pipeline.write("glioma/text.jpg", b"not an image")
+    pipeline.write("glioma/truncated.jpg", distinct_jpeg(5)[:200])
+    pipeline.ingest()
+    result = pipeline.build()
+    assert not result.success
+    assert failed_checks(result) == {"images_decode"}
+    assert result.asset_materializations_for_node("current_statistics") == []
+    bad = pipeline.manifest().query("not decodes")
+    assert len(bad) == 3
+    assert bad["reason"].str.len().min() > 10
+
+
+def test_a_run_that_was_killed_in_the_middle_of_a_batch_loses_nothing_and_repeats_nothing(pipeline):
+    (first, second) = pipeline.look()
+    job = pipeline.definitions.resolve_job_def("ingest_batch")
+    assert job.execute_in_process(instance=pipeline.instance, partition_key=first).success
+    # What a kill leaves: some images of the batch are in the bucket, the partition is not recorded.
+    half = sorted(pipeline.source.rglob("*.jpg"))[12:18]
+    for path in half:
+        key = f"data/Training/{path.relative_to(pipeline.source).as_posix()}"
+        pipeline.bucket.write(key, path.read_bytes())
+    assert pipeline.ingest() == [second]
+    assert pipeline.build().success
+    manifest = pipeline.manifest()
+    assert manifest["key"].is_unique
+    assert len(manifest) == 24
+    assert sorted(pipeline.instance.get_materialized_partitions(LAST_OF_BATCH)) == [first, second]
+
+
+def test_a_source_that_goes_away_in_the_middle_of_a_run_fails_it_and_the_next_look_tries_again(pipeline):
+    (first, second) = pipeline.look()
+    away = pipeline.source.rename(pipeline.source.with_name("away"))
+    job = pipeline.definitions.resolve_job_def("ingest_batch")
+    assert not job.execute_in_process(instance=pipeline.instance, partition_key=first, raise_on_error=False).success
+    assert pipeline.look() == []
+    away.rename(pipeline.source)
+    assert pipeline.look() == [first, second]
+
+
+def test_new_data_flows_down_by_itself_from_check_to_check(pipeline):
+    assert pipeline.flows() == set()
+    pipeline.ingest()
+    assert pipeline.flows() == {"image_manifest"}
+    pipeline.make("image_manifest")
+    assert pipeline.flows() == {"current_statistics", "histograms", "duplicate_groups", "dataset_splits"}
+
+
+def test_new_data_stops_at_a_failed_check(pipeline):
+    pipeline.flows()
+    pipeline.write("glioma/zero.jpg", b"")
+    pipeline.ingest()
+    assert pipeline.flows() == {"image_manifest"}
+    pipeline.make("image_manifest")
+    assert pipeline.flows() == set()
