@@ -8,6 +8,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from brain_core.data_versions import data_versions
 from brain_core.settings import load_settings
 from brain_core.storage import Bucket, open_bucket
 
@@ -20,8 +21,6 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of a ta
 @data_commands.command("versions")
 def versions(as_json: AsJson = False) -> None:
     """List all versions, the newest last."""
-    from brain_assets.ml.versions import data_versions
-
     known = data_versions(_bucket())
     if as_json:
         typer.echo(json.dumps([entry.model_dump(mode="json") for entry in known]))

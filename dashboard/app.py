@@ -23,6 +23,7 @@ def main() -> None:
             "Watch": [
                 st.Page("views/monitoring.py", title="Monitoring", icon=":material/monitoring:"),
                 st.Page("views/drift.py", title="Drift", icon=":material/trending_up:"),
+                st.Page("views/data.py", title="Data", icon=":material/database:"),
                 st.Page("views/logs.py", title="Logs", icon=":material/receipt_long:"),
             ],
         }

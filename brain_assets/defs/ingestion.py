@@ -64,17 +64,16 @@ def image_manifest(raw_images: pd.DataFrame, bucket: BucketResource) -> dg.Mater
     from brain_assets.ml.versions import keep_version
 
     manifest = join_batches(read_listing(bucket.data()), raw_images)
-    version = version_of(manifest[["key", "sha256", "label"]])
-    kept = keep_version(bucket.data(), manifest, version, datetime.now(UTC))
+    kept = keep_version(bucket.data(), manifest, datetime.now(UTC))
     return dg.MaterializeResult(
         value=manifest,
-        data_version=dg.DataVersion(version),
+        data_version=dg.DataVersion(kept.version),
         metadata={
             "source": source_note(kept.source),
             "rows": len(manifest),
             "undecodable": kept.unreadable_images,
             "batches": int(manifest["batch"].nunique()),
-            "version": version,
+            "version": kept.version,
             "class_balance": picture(class_balance(manifest[manifest["decodes"]])),
         },
     )

@@ -7,41 +7,25 @@ import io
 from datetime import datetime
 
 import pandas as pd
-from pydantic import BaseModel
 
-from brain_core.errors import DataVersionUnknown, ObjectNotFound
-from brain_core.storage import Bucket, asset_key, read_json, write_json
-
-ASSET = "image_manifest"
-INDEX_KEY = asset_key(ASSET, "versions.json")
+from brain_assets.asset_store import version_of
+from brain_core.data_versions import INDEX_KEY, DataVersion, data_versions
+from brain_core.errors import DataVersionUnknown
+from brain_core.storage import Bucket, asset_key, write_json
 
 
-class DataVersion(BaseModel):
-    """One version of the data.
-
-    Attributes:
-        version: hash of the content.
-        created_at: when it was first made, UTC.
-        source: sample, public or own.
-        images: number of images that decode.
-        images_by_class: the same by class.
-        unreadable_images: number of images that do not decode.
-    """
-
-    version: str
-    created_at: datetime
-    source: str
-    images: int
-    images_by_class: dict[str, int]
-    unreadable_images: int
+def manifest_version(manifest: pd.DataFrame) -> str:
+    """Hash of what a manifest holds: 16 hexadecimal digits."""
+    return version_of(manifest[["key", "sha256", "label"]])
 
 
-def keep_version(bucket: Bucket, manifest: pd.DataFrame, version: str, created_at: datetime) -> DataVersion:
+def keep_version(bucket: Bucket, manifest: pd.DataFrame, created_at: datetime) -> DataVersion:
     """Keep a manifest under its version; one that is kept already stays as it was.
 
     Raises:
         StorageError: the bucket is away.
     """
+    version = manifest_version(manifest)
     known = {entry.version: entry for entry in data_versions(bucket)}
     if version in known:
         return known[version]
@@ -50,19 +34,6 @@ def keep_version(bucket: Bucket, manifest: pd.DataFrame, version: str, created_a
     entries = [*known.values(), entry]
     write_json(bucket, INDEX_KEY, {"versions": [entry.model_dump(mode="json") for entry in entries]})
     return entry
-
-
-def data_versions(bucket: Bucket) -> list[DataVersion]:
-    """All versions, the oldest first; empty before the first build.
-
-    Raises:
-        StorageError: the bucket is away.
-    """
-    try:
-        index = read_json(bucket, INDEX_KEY)
-    except ObjectNotFound:
-        return []
-    return [DataVersion.model_validate(entry) for entry in index["versions"]]
 
 
 def read_version(bucket: Bucket, version: str) -> tuple[DataVersion, pd.DataFrame]:
@@ -81,7 +52,7 @@ def read_version(bucket: Bucket, version: str) -> tuple[DataVersion, pd.DataFram
 
 
 def _manifest_key(version: str) -> str:
-    return asset_key(ASSET, f"versions/{version}.parquet")
+    return asset_key("image_manifest", f"versions/{version}.parquet")
 
 
 def _describe(manifest: pd.DataFrame, version: str, created_at: datetime) -> DataVersion:

@@ -9,7 +9,8 @@ import pytest
 from brain_assets.asset_store import AssetStore
 from brain_assets.definitions import build_definitions
 from brain_assets.defs.automation import BATCH, LAST_OF_BATCH
-from brain_assets.ml.versions import data_versions, read_version
+from brain_assets.ml.versions import read_version
+from brain_core.data_versions import data_versions
 from brain_core.labels import CLASSES
 from brain_core.settings import load_settings
 from brain_core.storage import LocalBucket
