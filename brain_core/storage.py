@@ -3,17 +3,22 @@
 Two kinds behind one protocol: `LocalBucket` (a folder) and `GcsBucket` (Google Cloud Storage).
 """
 
+import functools
 import json
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path, PurePosixPath
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 from uuid import UUID
 
 from brain_core.errors import ObjectNotFound, StorageError
 
 CHAMPION_KEY = "models/champion.json"
+GCS_RETRY_S = 20.0
+"""How long a call to Google Cloud Storage is tried again before the bucket counts as away."""
+
+_Result = TypeVar("_Result")
 
 
 class Bucket(Protocol):
@@ -101,12 +106,13 @@ class LocalBucket:
 
 
 class GcsBucket:
-    """A bucket (or a prefix in one) on Google Cloud Storage; credentials are the environment's own."""
+    """A bucket (or a prefix in one) on Google Cloud Storage; credentials are the environment's own.
+
+    Beyond the protocol it can list what a source of images needs: folders, and a mark of change for each object.
+    """
 
     def __init__(self, name: str, prefix: str = "", client: Any = None) -> None:
-        from google.cloud import storage
-
-        self._bucket = (client or storage.Client()).bucket(name)
+        self._bucket = (client or _gcs_client()).bucket(name)
         self._prefix = f"{prefix.strip('/')}/" if prefix.strip("/") else ""
 
     def read(self, key: str) -> bytes:
@@ -116,11 +122,17 @@ class GcsBucket:
         try:
             return bytes(self._call(self._blob(key).download_as_bytes))
         except NotFound as exc:
+            self._require_bucket()
             raise ObjectNotFound(f"There is no object {key!r} in {self._bucket.name}.") from exc
 
     def write(self, key: str, data: bytes) -> None:
         """Create or replace the object."""
-        self._call(self._blob(key).upload_from_string, data, content_type="application/octet-stream")
+        from google.api_core.exceptions import NotFound
+
+        try:
+            self._call(self._blob(key).upload_from_string, data, content_type="application/octet-stream")
+        except NotFound as exc:
+            raise self._no_bucket() from exc
 
     def delete(self, key: str) -> None:
         """Remove the object if it is there."""
@@ -129,31 +141,89 @@ class GcsBucket:
         try:
             self._call(self._blob(key).delete)
         except NotFound:
-            return
+            self._require_bucket()
 
     def exists(self, key: str) -> bool:
         """Is there such an object?"""
-        return bool(self._call(self._blob(key).exists))
+        if self._call(self._blob(key).exists):
+            return True
+        self._require_bucket()
+        return False
 
     def keys(self, prefix: str) -> Iterator[str]:
         """All keys that start with `prefix`, sorted."""
-        blobs = self._call(lambda: list(self._bucket.list_blobs(prefix=self._prefix + prefix)))
-        return iter(sorted(blob.name.removeprefix(self._prefix) for blob in blobs))
+        return iter(sorted(self.marks(prefix)))
+
+    def marks(self, prefix: str) -> dict[str, str]:
+        """A mark for each key that starts with `prefix`; it changes whenever the object's content does."""
+        blobs, _ = self._list(prefix, fields="items(name,md5Hash,generation),nextPageToken")
+        # Composed objects and those under a customer's own key come without a hash.
+        return {blob.name.removeprefix(self._prefix): blob.md5_hash or str(blob.generation) for blob in blobs}
+
+    def folders(self, prefix: str) -> list[str]:
+        """Names between `prefix`, which is empty or ends with `/`, and the next `/` of the keys, sorted."""
+        _, prefixes = self._list(prefix, delimiter="/", fields="items(name),prefixes,nextPageToken")
+        return sorted(PurePosixPath(name).name for name in prefixes)
+
+    def _list(self, prefix: str, **options: Any) -> tuple[list[Any], set[str]]:
+        from google.api_core.exceptions import NotFound
+
+        def all_pages() -> tuple[list[Any], set[str]]:
+            pages = self._bucket.list_blobs(prefix=self._prefix + prefix, retry=_gcs_retry(), **options)
+            return list(pages), pages.prefixes
+
+        try:
+            return self._translated(all_pages)
+        except NotFound as exc:
+            raise self._no_bucket() from exc
+
+    def _require_bucket(self) -> None:
+        # An absent bucket and an absent object give the same status, and only listing needs no further permission.
+        self._list("", max_results=1)
+
+    def _no_bucket(self) -> StorageError:
+        return StorageError(f"There is no bucket {self._bucket.name!r}. Create it, or correct the gs:// address.")
 
     def _blob(self, key: str) -> Any:
+        if key.startswith("/") or ".." in PurePosixPath(key).parts:
+            raise StorageError(f"The key {key!r} points outside the bucket.")
         return self._bucket.blob(self._prefix + key)
 
-    def _call(self, function: Any, *args: Any, **kwargs: Any) -> Any:
-        from google.api_core.exceptions import GoogleAPIError, NotFound
+    def _call(self, function: Callable[..., _Result], *args: Any, **kwargs: Any) -> _Result:
+        return self._translated(functools.partial(function, *args, retry=_gcs_retry(), **kwargs))
+
+    def _translated(self, function: Callable[[], _Result]) -> _Result:
+        from google.api_core.exceptions import Forbidden, GoogleAPIError, NotFound, Unauthorized
         from google.auth.exceptions import GoogleAuthError
         from requests.exceptions import RequestException
 
         try:
-            return function(*args, **kwargs)
+            return function()
         except NotFound:
             raise
+        except (Forbidden, Unauthorized) as exc:
+            raise StorageError(
+                f"The bucket {self._bucket.name} refuses access: {exc.message}. "
+                "Give this account the role Storage Object User on it (to read only: Storage Object Viewer)."
+            ) from exc
         except (GoogleAPIError, GoogleAuthError, RequestException) as exc:
             raise StorageError(f"The bucket {self._bucket.name} is away: {exc}.") from exc
+
+
+def _gcs_client() -> Any:
+    from google.auth.exceptions import GoogleAuthError
+    from google.cloud import storage
+
+    try:
+        return storage.Client()
+    except GoogleAuthError as exc:
+        raise StorageError(f"There are no Google Cloud credentials: {exc}") from exc
+
+
+def _gcs_retry() -> Any:
+    from google.cloud.storage.retry import DEFAULT_RETRY
+
+    return DEFAULT_RETRY.with_timeout(GCS_RETRY_S)
 
 
 def open_bucket(uri: str) -> Bucket:
