@@ -1,8 +1,9 @@
-"""How assets keep their values in the bucket: tables as Parquet, images as npz, records as JSON; never pickle."""
+"""How assets keep their values in the bucket: tables as Parquet, images as shards, records as JSON; never pickle."""
 
 import hashlib
 import io
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,8 +11,12 @@ import pandas as pd
 from numpy.typing import NDArray
 from pydantic import BaseModel
 
+from brain_assets.shards import ImageArray, read_images, write_images
 from brain_core.errors import StorageError
+from brain_core.settings import load_settings
 from brain_core.storage import Bucket, asset_key
+
+BOX_COLUMNS = ("x0", "y0", "x1", "y1")
 
 
 @dataclass(frozen=True)
@@ -19,16 +24,32 @@ class ImageSet:
     """Images as the model takes them, ready to train or to test.
 
     Attributes:
-        images: uint8 (N, S, S, 1), see `imaging.model_tensor`.
+        images: uint8 (N, S, S, 1), see `imaging.model_tensor`; mapped from files when it was read from the bucket.
         labels: int64 (N,), indices into `labels.CLASSES`.
         groups: int64 (N,), the duplicate group of each image; -1 for images from feedback.
         keys: unicode (N,), where the images come from.
+        boxes: float32 (N, 4), x0, y0, x1, y1 of the tumour as fractions of width and height; NaN where unknown.
+        recipes: unicode (N,), what an altered copy was made from, see `augmentation.augment`; empty for originals.
+
+    Raises:
+        ValueError: the attributes are not of one length.
     """
 
-    images: NDArray[np.uint8]
+    images: ImageArray
     labels: NDArray[np.int64]
     groups: NDArray[np.int64]
     keys: NDArray[np.str_]
+    boxes: NDArray[np.float32] = field(default_factory=lambda: np.empty((0, 4), np.float32))
+    recipes: NDArray[np.str_] = field(default_factory=lambda: np.empty(0, np.str_))
+
+    def __post_init__(self) -> None:
+        if len(self.boxes) == 0:
+            object.__setattr__(self, "boxes", np.full((len(self), 4), np.nan, np.float32))
+        if len(self.recipes) == 0:
+            object.__setattr__(self, "recipes", np.full(len(self), "", np.str_))
+        lengths = {name: len(column) for name, column in vars(self).items()}
+        if len(set(lengths.values())) > 1:
+            raise ValueError(f"the lengths differ: {lengths}.")
 
     def __len__(self) -> int:
         return len(self.images)
@@ -39,10 +60,12 @@ class AssetStore:
 
     Args:
         bucket: the data bucket.
+        cache: folder for downloaded images when the bucket is not a folder; default: `cache` in BRAIN_HOME.
     """
 
-    def __init__(self, bucket: Bucket) -> None:
+    def __init__(self, bucket: Bucket, cache: Path | None = None) -> None:
         self._bucket = bucket
+        self._cache = cache
 
     def write(self, asset: str, value: Any) -> str:
         """Keep a value; its type decides the format.
@@ -52,8 +75,10 @@ class AssetStore:
 
         Raises:
             TypeError: there is no format for this type.
-            StorageError: the bucket is away.
+            StorageError: the bucket is away or full; the former value can still be read.
         """
+        if isinstance(value, ImageSet):
+            return write_images(self._bucket, asset, value.images, _image_table(value))
         extension, data = _encoded(value)
         key = asset_key(asset, f"value.{extension}")
         self._bucket.write(key, data)
@@ -66,12 +91,29 @@ class AssetStore:
             ObjectNotFound: the asset was never materialised.
             StorageError: the bucket is away or the object is damaged.
         """
+        if issubclass(kind, ImageSet):
+            return self._read_image_set(asset)
         key = asset_key(asset, f"value.{_extension(kind)}")
         data = self._bucket.read(key)
         try:
             return _decoded(data, kind)
         except (ValueError, KeyError, OSError) as exc:
             raise StorageError(f"{key} is damaged: {exc}. Materialise {asset} again.") from exc
+
+    def read_former(self, asset: str, kind: type[Any]) -> Any | None:
+        """The value that an asset has before it is made again; None when it has none that is whole."""
+        try:
+            return self.read(asset, kind)
+        except StorageError:
+            return None
+
+    def _read_image_set(self, asset: str) -> ImageSet:
+        cache = self._cache or load_settings().home_path / "cache"
+        images, table = read_images(self._bucket, asset, cache)
+        try:
+            return _image_set(images, table)
+        except (ValueError, KeyError) as exc:
+            raise StorageError(f"The table of {asset} is damaged: {exc}. Materialise {asset} again.") from exc
 
 
 def version_of(table: pd.DataFrame) -> str:
@@ -82,8 +124,6 @@ def version_of(table: pd.DataFrame) -> str:
 def _extension(kind: type[Any]) -> str:
     if issubclass(kind, pd.DataFrame):
         return "parquet"
-    if issubclass(kind, ImageSet):
-        return "npz"
     if issubclass(kind, BaseModel):
         return "json"
     raise TypeError(f"Assets cannot keep values of type {kind.__name__}.")
@@ -94,8 +134,6 @@ def _encoded(value: Any) -> tuple[str, bytes]:
     buffer = io.BytesIO()
     if isinstance(value, pd.DataFrame):
         value.to_parquet(buffer, index=False)
-    elif isinstance(value, ImageSet):
-        np.savez(buffer, images=value.images, labels=value.labels, groups=value.groups, keys=value.keys)
     else:
         buffer.write(value.model_dump_json(indent=2).encode())
     return extension, buffer.getvalue()
@@ -104,7 +142,20 @@ def _encoded(value: Any) -> tuple[str, bytes]:
 def _decoded(data: bytes, kind: type[Any]) -> Any:
     if issubclass(kind, pd.DataFrame):
         return pd.read_parquet(io.BytesIO(data))
-    if issubclass(kind, ImageSet):
-        with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
-            return ImageSet(arrays["images"], arrays["labels"], arrays["groups"], arrays["keys"])
     return kind.model_validate_json(data)
+
+
+def _image_table(images: ImageSet) -> pd.DataFrame:
+    columns = {"key": images.keys, "label": images.labels, "group": images.groups, "recipe": images.recipes}
+    return pd.DataFrame(columns | dict(zip(BOX_COLUMNS, images.boxes.T, strict=True)))
+
+
+def _image_set(images: ImageArray, table: pd.DataFrame) -> ImageSet:
+    return ImageSet(
+        images,
+        labels=table["label"].to_numpy(np.int64),
+        groups=table["group"].to_numpy(np.int64),
+        keys=table["key"].to_numpy(np.str_),
+        boxes=table[list(BOX_COLUMNS)].to_numpy(np.float32),
+        recipes=table["recipe"].to_numpy(np.str_),
+    )

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from brain_assets.ml.model import build_model, load_weights
 from brain_assets.ml.statistics import stacked_histograms, stacked_thumbnails
+from brain_assets.shards import ImageArray
 from brain_core.bundle import (
     GATE_FILE,
     MANIFEST_FILE,
@@ -87,7 +88,7 @@ def export_onnx(model: "keras.Model", input_size: int) -> bytes:
         return path.read_bytes()
 
 
-def predict_in_batches(session: OnnxSession, images: NDArray[np.uint8]) -> tuple[NDArray[Any], NDArray[Any]]:
+def predict_in_batches(session: OnnxSession, images: ImageArray) -> tuple[NDArray[Any], NDArray[Any]]:
     """Probabilities float32 (N, 4) and embeddings float32 (N, E) of uint8 (N, S, S, 1)."""
     parts = [session.run(images[start : start + BATCH])[:2] for start in range(0, len(images), BATCH)]
     return np.concatenate([p for p, _ in parts]), np.concatenate([e for _, e in parts])

@@ -123,7 +123,7 @@ def recipe_of(model: TrainedModel) -> WeightsRecipe:
 def evaluate_model(model: TrainedModel, weights: bytes, test: ImageSet) -> EvaluatedModel:
     """Judge a model on the test images."""
     keras_model = calibrated_model(weights, recipe_of(model))
-    probabilities = keras_model.predict(test.images, batch_size=64, verbose=0)["probabilities"]
+    probabilities = keras_model.predict(test.images[:], batch_size=64, verbose=0)["probabilities"]
     return EvaluatedModel(run_id=model.run_id, metrics=evaluate(probabilities, test.labels, test.groups))
 
 

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, ImageDraw
 
+from brain_assets.asset_store import ImageSet
 from brain_assets.ml.statistics import stacked_histograms
 
 if TYPE_CHECKING:
@@ -20,6 +21,7 @@ _CELL_SIZES = (96, 80, 64, 48, 32)
 _GREY_LEVELS = 32
 _CHART_COLOURS = 64
 _GAP_PIXELS = 2
+_BOX_COLOUR = (255, 200, 0)
 
 
 def class_balance(table: pd.DataFrame, part_column: str = "published_split") -> bytes:
@@ -55,24 +57,50 @@ def histograms_by_class(histograms: pd.DataFrame) -> bytes:
     return _png(figure)
 
 
-def contact_sheet(images: NDArray[np.uint8], columns: int = 8) -> bytes:
+def contact_sheet(images: NDArray[np.uint8], columns: int = 8, boxes: NDArray[np.float32] | None = None) -> bytes:
     """The images as a grid, row by row; scaled down until the PNG is small.
 
     Args:
         images: uint8 (N, H, W) or (N, H, W, 1), N at least 1; give at most some dozens.
         columns: images in a row.
+        boxes: float32 (N, 4), x0, y0, x1, y1 as fractions of width and height, drawn in; NaN where there is none.
     """
     grey = images[..., 0] if images.ndim == 4 else images
+    known = np.full((len(grey), 4), np.nan, np.float32) if boxes is None else boxes
     for cell in _CELL_SIZES:
-        data = _encoded(_grid(grey, columns, cell), _GREY_LEVELS)
+        data = _encoded(_grid(grey, known, columns, cell), _GREY_LEVELS)
         if len(data) <= MAX_PNG_BYTES:
             break
     return data
 
 
-def augmentation_sheet(originals: NDArray[np.uint8], copies: NDArray[np.uint8]) -> bytes:
-    """Originals in the upper row, a copy of each below it; both uint8 (N, H, W[, 1]), N up to about 8."""
-    return contact_sheet(np.concatenate([originals, copies]), columns=len(originals))
+def augmentation_sheet(
+    originals: NDArray[np.uint8], copies: NDArray[np.uint8], boxes: NDArray[np.float32] | None = None
+) -> bytes:
+    """Originals in the upper row, a copy of each below it.
+
+    Args:
+        originals: uint8 (N, H, W[, 1]), N up to about 8.
+        copies: the same shape.
+        boxes: float32 (2 N, 4), of the originals and then of the copies, see `contact_sheet`.
+    """
+    return contact_sheet(np.concatenate([originals, copies]), len(originals), boxes)
+
+
+def before_and_after(augmented: ImageSet, originals: int, shown: int = 8) -> bytes:
+    """Some originals and the first copy of each with their tumour boxes, those with a box first.
+
+    Args:
+        augmented: as `datasets.augmented_image_set` makes it.
+        originals: how many originals it has; at least 1.
+        shown: how many of them to show at most.
+    """
+    has_box = ~np.isnan(augmented.boxes[:originals, 0])
+    candidates = np.flatnonzero(has_box) if has_box.any() else np.arange(originals)
+    rows = candidates[np.linspace(0, len(candidates) - 1, min(shown, len(candidates))).astype(int)]
+    copies = rows + originals if len(augmented) > originals else rows
+    boxes = augmented.boxes[np.concatenate([rows, copies])]
+    return augmentation_sheet(augmented.images[rows], augmented.images[copies], boxes)
 
 
 def _figure(title: str) -> "tuple[Figure, Axes]":
@@ -92,13 +120,15 @@ def _png(figure: "Figure") -> bytes:
     return _encoded(Image.open(buffer).convert("RGB"), _CHART_COLOURS)
 
 
-def _grid(images: NDArray[np.uint8], columns: int, cell: int) -> Image.Image:
+def _grid(images: NDArray[np.uint8], boxes: NDArray[np.float32], columns: int, cell: int) -> Image.Image:
     rows = -(-len(images) // columns)
     step = cell + _GAP_PIXELS
-    sheet = Image.new("L", (columns * step, rows * step))
-    for index, pixels in enumerate(images):
+    sheet = Image.new("L" if np.isnan(boxes).all() else "RGB", (columns * step, rows * step))
+    for index, (pixels, box) in enumerate(zip(images, boxes, strict=True)):
         row, column = divmod(index, columns)
-        picture = Image.fromarray(pixels).resize((cell, cell), Image.Resampling.BILINEAR)
+        picture = Image.fromarray(pixels).resize((cell, cell), Image.Resampling.BILINEAR).convert(sheet.mode)
+        if not np.isnan(box).any():
+            ImageDraw.Draw(picture).rectangle([round(float(side)) for side in box * (cell - 1)], outline=_BOX_COLOUR)
         sheet.paste(picture, (column * step, row * step))
     return sheet
 

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from brain_assets.ml.model import build_model, load_weights, weights_bytes
+from brain_assets.shards import ImageArray
 from brain_core.errors import TrainingError
 from brain_core.labels import CLASSES
 
@@ -57,13 +58,13 @@ class TrainingData:
     """What to train on and what to tune on.
 
     Attributes:
-        images: uint8 (N, S, S, 1), see `imaging.model_tensor`.
+        images: uint8 (N, S, S, 1), see `imaging.model_tensor`; only a batch at a time is asked for.
         labels: int64 (N,), indices into `labels.CLASSES`.
         validation_images: uint8 (M, S, S, 1).
         validation_labels: int64 (M,).
     """
 
-    images: NDArray[np.uint8]
+    images: ImageArray
     labels: NDArray[np.int64]
     validation_images: NDArray[np.uint8]
     validation_labels: NDArray[np.int64]

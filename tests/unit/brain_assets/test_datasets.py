@@ -1,10 +1,27 @@
+import errno
+import io
+import os
+
 import numpy as np
 import pandas as pd
+import pytest
 
+from brain_assets.asset_store import AssetStore, ImageSet
+from brain_assets.ml import datasets
 from brain_assets.ml.augmentation import AugmentationConfig
-from brain_assets.ml.datasets import augmented_image_set, image_set, label_indices, source_of, training_table
+from brain_assets.ml.datasets import (
+    augmented_image_set,
+    image_set,
+    label_indices,
+    new_copies,
+    source_of,
+    training_data,
+    training_table,
+)
+from brain_core.errors import StorageError
 from brain_core.imaging import encode_png
 from brain_core.storage import LocalBucket
+from tests.fixtures_images import distinct_pixels
 
 
 def splits() -> pd.DataFrame:
@@ -46,6 +63,81 @@ def test_corrected_images_come_from_the_inference_bucket(tmp_path):
     assert len(copies) == 9
     assert copies.keys.tolist() == ["a", "b", "up/x"] * 3
     np.testing.assert_array_equal(copies.images[:3], images.images)
+
+
+def slices(tmp_path) -> tuple[LocalBucket, pd.DataFrame]:
+    """A bucket with five images and their table."""
+    bucket = LocalBucket(tmp_path)
+    for seed in range(5):
+        bucket.write(f"k{seed}", encode_png(distinct_pixels(seed)))
+    columns = {"key": [f"k{seed}" for seed in range(5)], "label": "glioma", "group": range(5), "origin": "source"}
+    return bucket, pd.DataFrame(columns)
+
+
+def test_images_lie_on_disk_in_the_order_of_the_table_whatever_the_blocks(tmp_path, monkeypatch):
+    bucket, table = slices(tmp_path)
+    whole = image_set(table, bucket, bucket).images
+    monkeypatch.setattr(datasets, "BLOCK_IMAGES", 2)
+    images = image_set(table.iloc[::-1], bucket, bucket).images
+    np.testing.assert_array_equal(images[:], whole[::-1])
+    assert isinstance(images, np.memmap)
+
+
+def test_no_rows_give_no_images(tmp_path):
+    bucket, table = slices(tmp_path)
+    assert image_set(table.iloc[:0], bucket, bucket).images.shape == (0, 128, 128, 1)
+
+
+def test_a_full_temporary_folder_says_what_to_do(tmp_path, monkeypatch):
+    bucket, table = slices(tmp_path)
+
+    class FullFile(io.BytesIO):
+        def write(self, data):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr("tempfile.TemporaryFile", lambda prefix: FullFile())
+    with pytest.raises(StorageError, match=r"No space left on device.*TMPDIR"):
+        image_set(table, bucket, bucket)
+
+
+def test_boxes_come_from_the_annotations_by_key(tmp_path):
+    bucket, table = slices(tmp_path)
+    annotations = pd.DataFrame({"key": ["k3", "k1", "other"], "patient": ["p", None, "q"]})
+    annotations[["x0", "y0", "x1", "y1"]] = [[0.1, 0.2, 0.3, 0.4], [np.nan] * 4, [0.0, 0.0, 1.0, 1.0]]
+    boxes = image_set(table, bucket, bucket, annotations).boxes
+    assert boxes.dtype == np.float32
+    assert boxes[3] == pytest.approx([0.1, 0.2, 0.3, 0.4])
+    assert np.isnan(boxes[[0, 1, 2, 4]]).all()
+    assert np.isnan(image_set(table, bucket, bucket).boxes).all()
+
+
+def test_copies_keep_group_and_key_and_are_stored_and_taken_again(tmp_path):
+    bucket, table = slices(tmp_path)
+    config, store = AugmentationConfig(copies=2), AssetStore(bucket)
+    annotations = pd.DataFrame({"key": ["k0"], "x0": [0.2], "y0": [0.3], "x1": [0.5], "y1": [0.6]})
+    first = augmented_image_set(image_set(table[:4], bucket, bucket, annotations), config)
+    store.write("augmented_dataset", first)
+    earlier = store.read("augmented_dataset", ImageSet)
+    np.testing.assert_array_equal(earlier.images[:], first.images[:])
+    assert np.isnan(earlier.boxes[:, 0]).tolist() == [False, True, True, True] * 3
+    originals = image_set(table, bucket, bucket)
+    second = augmented_image_set(originals, config, earlier)
+    assert (new_copies(first, None), new_copies(second, earlier)) == (8, 2)
+    np.testing.assert_array_equal(second.images[:], augmented_image_set(originals, config).images[:])
+    assert second.groups.tolist() == [0, 1, 2, 3, 4] * 3
+    store.write("augmented_dataset", second)
+    np.testing.assert_array_equal(store.read("augmented_dataset", ImageSet).images[:], second.images[:])
+
+
+def test_training_takes_batches_from_stored_images(tmp_path):
+    bucket, table = slices(tmp_path)
+    originals = image_set(table, bucket, bucket)
+    AssetStore(bucket).write("augmented_dataset", augmented_image_set(originals, AugmentationConfig()))
+    data = training_data(AssetStore(bucket).read("augmented_dataset", ImageSet), originals)
+    batch = data.images[np.array([9, 0, 4])]
+    batch[:] = 0
+    np.testing.assert_array_equal(data.images[np.array([0, 4])], originals.images[[0, 4]])
+    assert isinstance(data.validation_images, np.ndarray)
 
 
 def test_labels_become_their_place_in_the_classes():

@@ -5,9 +5,11 @@ import pandas as pd
 import pytest
 from PIL import Image
 
+from brain_assets.asset_store import ImageSet
 from brain_assets.ml.plots import (
     MAX_PNG_BYTES,
     augmentation_sheet,
+    before_and_after,
     class_balance,
     contact_sheet,
     histograms_by_class,
@@ -70,6 +72,37 @@ def test_augmentation_sheet_has_each_copy_below_its_original():
     assert sheet.shape == (2 * 98, 3 * 98)
     assert sheet[:96, :96].mean() == pytest.approx(40, abs=8)
     assert sheet[98:194, :96].mean() == pytest.approx(200, abs=8)
+
+
+def test_boxes_are_drawn_in_colour_where_they_are_known():
+    images = np.full((2, 64, 64), 100, np.uint8)
+    boxes = np.array([[0.25, 0.5, 0.75, 1.0], [np.nan] * 4], np.float32)
+    sheet = np.asarray(opened(contact_sheet(images, 2, boxes)).convert("RGB")).astype(int)
+    is_coloured = sheet[..., 0] - sheet[..., 2] > 100
+    rows, columns = np.nonzero(is_coloured)
+    assert (rows.min(), rows.max(), columns.min(), columns.max()) == (48, 95, 24, 71)
+    assert not is_coloured[60:90, 30:65].any()
+
+
+def test_before_and_after_shows_images_with_a_box_and_their_copies():
+    grey = np.repeat(np.arange(6, dtype=np.uint8) * 40, 32 * 32).reshape(6, 32, 32, 1)
+    boxes = np.full((6, 4), np.nan, np.float32)
+    boxes[[1, 4]] = 0.25, 0.25, 0.75, 0.75
+    zeros = np.zeros(6, np.int64)
+    augmented = ImageSet(grey, zeros, zeros, np.array(list("abcabc")), boxes)
+    sheet = np.asarray(opened(before_and_after(augmented, originals=3)).convert("L")).astype(int)
+    assert sheet.shape == (2 * 98, 98)
+    assert sheet[48, 48] == pytest.approx(40, abs=8)
+    assert sheet[98 + 48, 48] == pytest.approx(160, abs=8)
+
+
+def test_before_and_after_without_boxes_shows_images_from_first_to_last():
+    grey = np.repeat(np.arange(12, dtype=np.uint8) * 20, 32 * 32).reshape(12, 32, 32, 1)
+    zeros = np.zeros(12, np.int64)
+    images = ImageSet(grey, zeros, zeros, np.array(list("abcdefghijkl")))
+    sheet = np.asarray(opened(before_and_after(images, originals=12, shown=3)).convert("L")).astype(int)
+    assert sheet[48, 48::98] == pytest.approx([0, 100, 220], abs=8)
+    assert sheet[98 + 48, 48::98] == pytest.approx([0, 100, 220], abs=8)
 
 
 def _hues(picture: Image.Image) -> set[int]:
