@@ -48,7 +48,7 @@ class SourceResource(dg.ConfigurableResource[Any]):
         """The source itself."""
         from brain_assets.ml.sources import open_source
 
-        return open_source(self.uri)
+        return open_source(self.uri, _gcs_client)
 
 
 class DatabaseResource(dg.ConfigurableResource[Any]):
@@ -117,9 +117,13 @@ def _name(key: dg.AssetKey) -> str:
 def _bucket(uri: str) -> Bucket:
     if not uri.startswith("gs://"):
         return open_bucket(uri)
-    from dagster_gcp.gcs import GCSResource
-
     from brain_core.storage import GcsBucket
 
     name, _, prefix = uri.removeprefix("gs://").partition("/")
-    return GcsBucket(name, prefix, client=GCSResource(project=None).get_client())
+    return GcsBucket(name, prefix, client=_gcs_client())
+
+
+def _gcs_client() -> Any:
+    from dagster_gcp.gcs import GCSResource
+
+    return GCSResource(project=None).get_client()

@@ -29,9 +29,9 @@ def running_emulator() -> Iterator[str]:
 
 
 @contextmanager
-def answering_server(status: int, message: str = "") -> Iterator[str]:
-    """Address of a server that answers everything with one status, as Google's APIs word it."""
-    body = json.dumps({"error": {"code": status, "message": message}}).encode()
+def answering_server(status: int, answer: dict[str, Any]) -> Iterator[str]:
+    """Address of a server that answers everything with one status and one JSON document."""
+    body = json.dumps(answer).encode()
 
     class Handler(BaseHTTPRequestHandler):
         def answer(self) -> None:

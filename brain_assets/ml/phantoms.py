@@ -26,6 +26,10 @@ GENERATOR_VERSION = 1
 """Raise it with every change of what is drawn: it is part of the sample's fingerprint."""
 
 Floats = NDArray[np.floating]
+Box = tuple[float, float, float, float]
+"""x0, y0, x1, y1 as fractions of width and height."""
+
+_Painted = tuple[Floats, Floats]  # Grey with the lesion in it, and the lesion's share of each pixel in [0, 1].
 
 _HULL_STEP_MM = 4
 _MARGIN_MM = 60
@@ -43,6 +47,19 @@ _SEQUENCE_SHARES = (0.7, 0.2, 0.1)
 _TEMPLATE_GREYS = (0.30, 0.62, 0.88)
 
 _head_lock = threading.Lock()
+
+
+@dataclass(frozen=True)
+class SliceTruth:
+    """What is known of a drawn slice.
+
+    Attributes:
+        plane: `axial`, `coronal` or `sagittal`.
+        box: around the lesion, without the oedema about it; None for a healthy slice.
+    """
+
+    plane: str
+    box: Box | None
 
 
 @dataclass(frozen=True)
@@ -65,6 +82,16 @@ class _Plane:
     @property
     def size(self) -> int:
         return int(self.points.shape[-1])
+
+
+@dataclass(frozen=True)
+class _Placed:
+    """Where a slice lies, before anything is drawn: the lesion's centre, and positions of the pixels (3, S, S)."""
+
+    label: str
+    plane: str
+    lesion_mm: NDArray[np.float64]
+    points: Floats
 
 
 @dataclass(frozen=True)
@@ -96,18 +123,63 @@ def draw_sample(count: int = 320, seed: int = 0) -> Iterator[tuple[str, bytes]]:
 
 def draw_slice(index: int, seed: int = 0) -> NDArray[np.uint8]:
     """The sample's slice number `index` (from 0): uint8 (S, S), S in [224, 256]."""
+    rng = _rng(index, seed)
+    placed = _place(index, rng)
+    plane = _cut(placed.points)
+    grey = _tissue(plane, rng)
+    if placed.label != "notumor":
+        grey, _ = _paint_lesion(grey, plane, placed, rng)
+    return _as_acquired(grey, rng)
+
+
+def slice_truth(index: int, seed: int = 0) -> SliceTruth:
+    """Plane and lesion box of `draw_slice(index, seed)`, much faster than the drawing."""
+    rng = _rng(index, seed)
+    placed = _place(index, rng)
+    if placed.label == "notumor":
+        return SliceTruth(placed.plane, None)
+    # The lesion is drawn after the tissue: a single pixel of tissue takes the same random numbers as all of it.
+    _tissue(_cut(placed.points[:, :1, :1]), rng)
+    hull_mm = _hull_at(_template_head(), placed.points)
+    nothing = np.zeros_like(hull_mm)
+    _, lesion = _paint_lesion(nothing, _Plane(placed.points, nothing, hull_mm), placed, rng)
+    return SliceTruth(placed.plane, _bounding_box(_largest_part(lesion > 0.5)))
+
+
+def _rng(index: int, seed: int) -> Generator:
+    return np.random.default_rng([seed, index])
+
+
+def _place(index: int, rng: Generator) -> _Placed:
     label = CLASSES[index % len(CLASSES)]
-    rng = np.random.default_rng([seed, index])
-    head = _template_head()
     # A healthy slice lies where one with a tumour could, so that its position does not tell the class.
     placed_as = label if label != "notumor" else str(rng.choice(["glioma", "meningioma", "pituitary"]))
-    lesion_mm = _lesion_position(placed_as, head, rng)
-    points = _oblique_points(lesion_mm, rng)
-    plane = _Plane(points, _t1_at(head, points), _hull_at(head, points))
-    grey = _tissue(plane, rng)
-    if label != "notumor":
-        grey = _PAINTERS[label](grey, plane, _nearest(points, lesion_mm), rng)
-    return _as_acquired(grey, rng)
+    lesion_mm = _lesion_position(placed_as, _template_head(), rng)
+    plane, points = _oblique_points(lesion_mm, rng)
+    return _Placed(label, plane, lesion_mm, points)
+
+
+def _cut(points: Floats) -> _Plane:
+    head = _template_head()
+    return _Plane(points, _t1_at(head, points), _hull_at(head, points))
+
+
+def _paint_lesion(grey: Floats, plane: _Plane, placed: _Placed, rng: Generator) -> _Painted:
+    return _PAINTERS[placed.label](grey, plane, _nearest(plane.points, placed.lesion_mm), rng)
+
+
+def _largest_part(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    # An irregular outline may leave a speck beside the lesion.
+    parts, _ = ndimage.label(mask)
+    return np.asarray(parts == np.bincount(parts[mask]).argmax())
+
+
+def _bounding_box(mask: NDArray[np.bool_]) -> Box:
+    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+    height, width = mask.shape
+    edges = columns[0] / width, rows[0] / height, (columns[-1] + 1) / width, (rows[-1] + 1) / height
+    x0, y0, x1, y1 = (float(edge) for edge in edges)
+    return x0, y0, x1, y1
 
 
 def _path(index: int) -> str:
@@ -173,8 +245,8 @@ def _lesion_position(label: str, head: _Head, rng: Generator) -> NDArray[np.floa
     return np.asarray(candidates[int(np.flatnonzero(fits)[0])])
 
 
-def _oblique_points(through_mm: NDArray[np.float64], rng: Generator) -> Floats:
-    """Positions of the pixels, float32 (3, S, S): an oblique plane near a point, bent a little as heads differ."""
+def _oblique_points(through_mm: NDArray[np.float64], rng: Generator) -> tuple[str, Floats]:
+    """Plane and positions of the pixels, float32 (3, S, S): oblique, near a point, bent a little as heads differ."""
     size = int(rng.integers(224, 257))
     # Near the ends of the head a plane would show little but skin.
     fitting = [name for name, (axis, low, high) in _PLANE_RANGES_MM.items() if low < through_mm[axis] < high]
@@ -188,7 +260,7 @@ def _oblique_points(through_mm: NDArray[np.float64], rng: Generator) -> Floats:
     steps = (np.arange(size) + 0.5) / size - 0.5
     columns, rows = steps * width_mm, steps[:, np.newaxis] * width_mm * rng.uniform(0.92, 1.08)
     flat = [centre[i] + across[i] * columns + down[i] * rows for i in range(3)]
-    return np.stack([axis + 5.0 * _smooth_noise(size, 4, rng) for axis in flat]).astype(np.float32)
+    return name, np.stack([axis + 5.0 * _smooth_noise(size, 4, rng) for axis in flat]).astype(np.float32)
 
 
 def _nearest(points: Floats, position_mm: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -255,7 +327,7 @@ def _radius(points: Floats, centre: NDArray[np.float64], radii: Floats | NDArray
     return np.asarray(np.sqrt((scaled**2).sum(axis=0)))
 
 
-def _paint_glioma(grey: Floats, plane: _Plane, centre: NDArray[np.float64], rng: Generator) -> Floats:
+def _paint_glioma(grey: Floats, plane: _Plane, centre: NDArray[np.float64], rng: Generator) -> _Painted:
     """Infiltrating: a dark halo of oedema, a patchy enhancing ring of irregular outline, a dark core."""
     size = plane.size
     radius = _radius(plane.points, centre, rng.uniform(10, 22) * rng.uniform(0.8, 1.25, 3))
@@ -263,13 +335,14 @@ def _paint_glioma(grey: Floats, plane: _Plane, centre: NDArray[np.float64], rng:
     inside = _step(plane.hull_mm + 2.0, 2.0)
     oedema = np.clip((1.9 + 0.35 * _smooth_noise(size, 10, rng) - radius) / 0.5, 0, 1) * inside
     grey = _mixed(grey, 0.22, 0.6 * oedema)
-    grey = _mixed(grey, rng.uniform(0.10, 0.24), _step(radius - 0.95, 0.25) * inside)
+    core_grey, core = rng.uniform(0.10, 0.24), _step(radius - 0.95, 0.25) * inside
+    grey = _mixed(grey, core_grey, core)
     patchy = np.clip(0.8 + 0.35 * _smooth_noise(size, 14, rng), 0.15, 1)
     ring = np.exp(-(((radius - 0.95) / rng.uniform(0.12, 0.22)) ** 2)) * patchy * inside
-    return _mixed(grey, rng.uniform(0.7, 0.95), ring)
+    return _mixed(grey, rng.uniform(0.7, 0.95), ring), np.maximum(core, ring)
 
 
-def _paint_meningioma(grey: Floats, plane: _Plane, centre: NDArray[np.float64], rng: Generator) -> Floats:
+def _paint_meningioma(grey: Floats, plane: _Plane, centre: NDArray[np.float64], rng: Generator) -> _Painted:
     """Bright, even and sharply bounded, with a broad base on the dura and a thin dark cleft to the brain."""
     size = plane.size
     radius = _radius(plane.points, centre, rng.uniform(11, 22) * rng.uniform(0.9, 1.1, 3))
@@ -277,16 +350,18 @@ def _paint_meningioma(grey: Floats, plane: _Plane, centre: NDArray[np.float64], 
     inside = _step(plane.hull_mm - 0.5, 1.5)
     grey = _mixed(grey, 0.14, _step(radius - 1.1, 0.08) * inside)
     texture = rng.uniform(0.62, 0.88) + 0.05 * _smooth_noise(size, 36, rng)
-    return _mixed(grey, texture, _step(radius - 1.0, 0.08) * inside)
+    mass = _step(radius - 1.0, 0.08) * inside
+    return _mixed(grey, texture, mass), mass
 
 
-def _paint_pituitary(grey: Floats, plane: _Plane, centre: NDArray[np.float64], rng: Generator) -> Floats:
+def _paint_pituitary(grey: Floats, plane: _Plane, centre: NDArray[np.float64], rng: Generator) -> _Painted:
     """A small, bright, rounded mass at the sella that grows upward."""
     radius = _radius(plane.points, centre, rng.uniform(7, 13) * np.asarray((1.0, 0.9, rng.uniform(0.9, 1.4))))
     radius = radius + 0.09 * _smooth_noise(plane.size, 16, rng)
     grey = _mixed(grey, 0.08, _step(radius - 1.2, 0.2))
     texture = rng.uniform(0.58, 0.82) + 0.04 * _smooth_noise(plane.size, 36, rng)
-    return _mixed(grey, texture, _step(radius - 1.0, 0.15))
+    mass = _step(radius - 1.0, 0.15)
+    return _mixed(grey, texture, mass), mass
 
 
 _PAINTERS = {"glioma": _paint_glioma, "meningioma": _paint_meningioma, "pituitary": _paint_pituitary}

@@ -96,7 +96,7 @@ def test_a_server_that_went_away_is_an_error_of_ours(use):
 def test_a_refusal_names_the_role_that_is_missing(use):
     denied = "brain@x does not have storage.objects access"
     with (
-        answering_server(403, denied) as url,
+        answering_server(403, {"error": {"code": 403, "message": denied}}) as url,
         pytest.raises(StorageError, match=f"locked refuses access: .*{denied}.*Storage Object User"),
     ):
         use(GcsBucket("locked", client=gcs_client_of(url)))

@@ -1,14 +1,21 @@
 import io
 from collections import Counter
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from brain_assets.ml import phantoms
 from brain_assets.ml.duplicates import duplicate_groups
-from brain_assets.ml.phantoms import draw_sample, draw_slice, sample_paths
+from brain_assets.ml.phantoms import draw_sample, draw_slice, sample_paths, slice_truth
 from brain_core.labels import CLASSES
 from tests.fixtures_images import statistics_of
+
+LESIONS = [CLASSES.index(label) + 4 for label in ("glioma", "meningioma", "pituitary")]
+
+Painter = Callable[..., tuple[np.ndarray, np.ndarray]]
 
 
 def test_paths_are_balanced_and_one_in_five_is_for_testing():
@@ -52,19 +59,61 @@ def test_no_slice_is_a_near_duplicate_of_another():
     assert groups["group"].nunique() == 40
 
 
-@pytest.mark.parametrize("index", [CLASSES.index(label) + 4 for label in ("glioma", "meningioma", "pituitary")])
+@pytest.mark.parametrize("index", LESIONS)
 def test_lesion_is_painted_into_a_part_of_the_slice(index: int, monkeypatch: pytest.MonkeyPatch):
+    assert 0.002 < (np.abs(_painted(index, monkeypatch)) > 30).mean() < 0.3
+
+
+@pytest.mark.parametrize(("label", "filled"), [("glioma", 0.15), ("meningioma", 0.5), ("pituitary", 0.5)])
+def test_box_holds_what_became_brighter_and_little_else(label: str, filled: float, monkeypatch: pytest.MonkeyPatch):
+    index = CLASSES.index(label) + 4
+    box = slice_truth(index).box
+    assert box is not None
+    brighter = _painted(index, monkeypatch) > 20
+    x0, y0, x1, y1 = (round(edge * brighter.shape[0]) for edge in box)
+    assert brighter[y0:y1, x0:x1].sum() > 0.9 * brighter.sum()
+    assert brighter[y0:y1, x0:x1].mean() > filled
+
+
+@pytest.mark.parametrize("index", [*LESIONS, 44, 45, 47])
+def test_box_is_that_of_the_lesion_in_the_drawing(index: int, monkeypatch: pytest.MonkeyPatch):
+    masks = []
+
+    def recorded(paint: Painter) -> Painter:
+        def paint_and_record(*arguments: Any) -> tuple[np.ndarray, np.ndarray]:
+            grey, lesion = paint(*arguments)
+            masks.append(lesion > 0.5)
+            return grey, lesion
+
+        return paint_and_record
+
+    for label, paint in dict(phantoms._PAINTERS).items():
+        monkeypatch.setitem(phantoms._PAINTERS, label, recorded(paint))
+    slice_truth(index), draw_slice(index)
+    quick, drawn = masks
+    assert np.array_equal(quick, drawn)
+
+
+def test_healthy_slice_has_a_plane_and_no_box():
+    truths = [slice_truth(index) for index in range(CLASSES.index("notumor"), 40, len(CLASSES))]
+    assert {truth.plane for truth in truths} == {"axial", "coronal", "sagittal"}
+    assert {truth.box for truth in truths} == {None}
+
+
+def test_speck_beside_the_lesion_does_not_widen_the_box():
+    mask = np.zeros((10, 20), dtype=bool)
+    mask[2:6, 5:10] = mask[8, 19] = True
+    assert phantoms._bounding_box(phantoms._largest_part(mask)) == (0.25, 0.2, 0.5, 0.6)
+
+
+def _painted(index: int, monkeypatch: pytest.MonkeyPatch) -> np.ndarray:
+    """By how much the lesion changed each pixel, float (S, S)."""
+
+    def discarded(paint: Painter) -> Painter:
+        # It must still be painted, so that the shading and the noise after it are the same.
+        return lambda grey, *others: (grey, paint(grey, *others)[1])
+
     with_lesion = draw_slice(index).astype(float)
-    monkeypatch.setattr(
-        "brain_assets.ml.phantoms._PAINTERS", dict.fromkeys(CLASSES, lambda grey, plane, centre, rng: grey)
-    )
-    without = draw_slice(index).astype(float)
-    changed = np.abs(_blurred(with_lesion) - _blurred(without)) > 30
-    assert 0.002 < changed.mean() < 0.3
-
-
-def _blurred(grey: np.ndarray) -> np.ndarray:
-    # The noise is drawn after the lesion and differs between the two.
-    from scipy.ndimage import uniform_filter
-
-    return uniform_filter(grey, 5)
+    for label, paint in dict(phantoms._PAINTERS).items():
+        monkeypatch.setitem(phantoms._PAINTERS, label, discarded(paint))
+    return with_lesion - draw_slice(index)

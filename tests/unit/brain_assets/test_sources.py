@@ -1,5 +1,10 @@
+import io
+import os
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from brain_assets.ml.phantoms import sample_paths
@@ -16,18 +21,41 @@ PUBLIC_FILES = (
 )
 
 
+Strangers = Callable[[Path], AbstractContextManager[None]]
+
+
+@pytest.fixture
+def as_a_stranger(tmp_path: Path) -> Strangers:
+    """Lock a file or folder, and be a user who may not open it, also where the tests run as root."""
+
+    @contextmanager
+    def locked(path: Path) -> Iterator[None]:
+        for folder in (tmp_path, *list(tmp_path.parents)[:2]):
+            folder.chmod(0o755)
+        path.chmod(0)
+        user = os.geteuid()
+        os.seteuid(65534 if user == 0 else user)
+        try:
+            yield
+        finally:
+            os.seteuid(user)
+            path.chmod(0o755)
+
+    return locked
+
+
 def test_folder_in_the_published_layout_is_listed_with_label_and_split(image_folder: Path):
     images = open_source(str(image_folder)).list()
     assert [image.path for image in images] == sorted(LISTED)
-    assert images[0] == SourceImage("Testing/glioma/c.jpg", "glioma", "Testing")
+    assert images[0] == SourceImage("Testing/glioma/c.jpg", "glioma", "Testing", images[0].mark)
     assert images[0].path_in_split == "glioma/c.jpg"
 
 
 def test_folder_in_the_plain_layout_has_no_published_split(tmp_path: Path):
     source = open_source(str(write_images(tmp_path, ("notumor/x.jpg", "glioma/deep/y.png"))))
-    assert source.list() == [
-        SourceImage("glioma/deep/y.png", "glioma", ""),
-        SourceImage("notumor/x.jpg", "notumor", ""),
+    assert [(image.path, image.label, image.published_split) for image in source.list()] == [
+        ("glioma/deep/y.png", "glioma", ""),
+        ("notumor/x.jpg", "notumor", ""),
     ]
     assert [image.path_in_split for image in source.list()] == ["glioma/deep/y.png", "notumor/x.jpg"]
 
@@ -36,6 +64,7 @@ def test_files_of_any_ending_are_listed_and_hidden_and_loose_ones_are_not(image_
     (image_folder / "Training/glioma/notes.txt").write_text("not an image")
     (image_folder / "Training/glioma/.DS_Store").write_text("hidden")
     (image_folder / ".cache").mkdir()
+    write_images(image_folder, ("Training/glioma/.thumbnails/a.jpg",))
     (image_folder / "README.md").write_text("loose")
     (image_folder / "Training/annotations.csv").write_text("loose")
     paths = {image.path for image in FolderSource(image_folder).list()}
@@ -55,7 +84,7 @@ def test_name_tells_the_public_set_by_its_file_names(tmp_path: Path, paths: tupl
     assert FolderSource(write_images(tmp_path, paths)).name == name
 
 
-@pytest.mark.parametrize("uri", ["missing", "file.txt", "gs://bucket/prefix"])
+@pytest.mark.parametrize("uri", ["missing", "file.txt", "s3://bucket/prefix"])
 def test_source_that_is_not_a_folder_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, uri: str):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "file.txt").write_text("")
@@ -70,6 +99,31 @@ def test_folder_that_vanishes_after_opening_is_missing(image_folder: Path):
     for use in (source.list, source.fingerprint, lambda: source.read(image)):
         with pytest.raises(SourceMissing, match="cannot be read"):
             use()
+
+
+def test_image_that_vanishes_after_listing_is_named(image_folder: Path):
+    source = FolderSource(image_folder)
+    image = source.list()[0]
+    (image_folder / image.path).unlink()
+    with pytest.raises(SourceMissing, match=f"{image.path} cannot be read: No such file"):
+        source.read(image)
+
+
+@pytest.mark.parametrize("locked", [".", "Training", "Testing/glioma"])
+def test_folder_that_may_not_be_read_says_so(image_folder: Path, as_a_stranger: Strangers, locked: str):
+    source = FolderSource(image_folder)
+    with as_a_stranger(image_folder / locked), pytest.raises(SourceMissing, match="may not be read: permission denied"):
+        source.list()
+
+
+def test_image_that_may_not_be_read_says_so(image_folder: Path, as_a_stranger: Strangers):
+    source = FolderSource(image_folder)
+    image = source.list()[0]
+    with (
+        as_a_stranger(image_folder / image.path),
+        pytest.raises(SourceMissing, match=f"{image.path} may not be read: permission denied"),
+    ):
+        source.read(image)
 
 
 @pytest.mark.parametrize("folders", [(), ("glioma", "notumor"), ("Training", "Testing"), ("Training/glioma",)])
@@ -104,6 +158,42 @@ def test_fingerprint_changes_when_an_image_is_added_replaced_or_removed(image_fo
     assert len(seen) == 4
 
 
+def test_mark_changes_when_an_image_is_replaced_and_no_other(image_folder: Path):
+    source = FolderSource(image_folder)
+    before = source.list()
+    (image_folder / before[1].path).write_bytes((image_folder / before[2].path).read_bytes())
+    after = source.list()
+    assert [image.path for image, later in zip(before, after, strict=True) if image != later] == [before[1].path]
+
+
+def test_listing_reads_no_image(image_folder: Path, monkeypatch: pytest.MonkeyPatch):
+    source = FolderSource(image_folder)
+    monkeypatch.setattr(Path, "read_bytes", lambda path: pytest.fail(f"{path} was read"))
+    source.fingerprint()
+
+
+def test_annotations_lie_in_the_folder_or_else_beside_it(image_folder: Path):
+    source = FolderSource(image_folder)
+    assert source.annotations() is None
+    (image_folder.parent / "annotations.csv").write_bytes(b"beside")
+    assert source.annotations() == b"beside"
+    (image_folder / "annotations.csv").write_bytes(b"inside")
+    assert source.annotations() == b"inside"
+
+
+def test_annotations_beside_a_folder_given_relatively_are_found(image_folder: Path, monkeypatch: pytest.MonkeyPatch):
+    (image_folder.parent / "annotations.csv").write_bytes(b"beside")
+    monkeypatch.chdir(image_folder)
+    assert open_source(".").annotations() == b"beside"
+
+
+def test_annotations_that_may_not_be_read_are_an_error(image_folder: Path, as_a_stranger: Strangers):
+    file = image_folder / "annotations.csv"
+    file.write_bytes(b"")
+    with as_a_stranger(file), pytest.raises(SourceMissing, match=r"annotations\.csv may not be read"):
+        FolderSource(image_folder).annotations()
+
+
 def test_sample_is_listed_without_drawing_and_reads_as_images():
     source = open_source("sample")
     images = source.list()
@@ -119,9 +209,40 @@ def test_sample_fingerprint_depends_on_what_is_drawn():
     assert SampleSource().fingerprint() == SampleSource().fingerprint()
 
 
+def test_sample_marks_change_with_what_is_drawn_and_not_with_the_count():
+    drawn, other_seed, fewer = (source.list() for source in (SampleSource(8), SampleSource(8, seed=1), SampleSource(4)))
+    assert not {image.mark for image in drawn} & {image.mark for image in other_seed}
+    assert set(fewer) < set(drawn)
+
+
+def test_sample_annotations_have_every_image_and_a_box_where_a_lesion_is():
+    source = SampleSource(count=16)
+    table = pd.read_csv(io.BytesIO(source.annotations()))
+    assert list(table["file"]) == [image.path for image in source.list()]
+    assert list(table["label"]) == [image.label for image in source.list()]
+    assert set(table["plane"]) <= {"axial", "coronal", "sagittal"}
+    boxes = table[["x0", "y0", "x1", "y1"]]
+    assert (boxes.isna().all(axis=1) == (table["label"] == "notumor")).all()
+    known = boxes.dropna()
+    assert ((known["x0"] < known["x1"]) & (known["y0"] < known["y1"])).all()
+    assert known.to_numpy().min() >= 0
+    assert known.to_numpy().max() <= 1
+
+
+def test_sample_annotations_are_those_of_the_seed():
+    assert SampleSource(4).annotations() == SampleSource(4).annotations() != SampleSource(4, seed=1).annotations()
+
+
 def test_sample_refuses_an_image_that_it_does_not_have():
     with pytest.raises(SourceMissing, match="sample-9999"):
         SampleSource(count=4).read(SourceImage("Training/glioma/sample-9999.jpg", "glioma", "Training"))
+
+
+@pytest.mark.real_data
+def test_real_folder_has_annotations_beside_it():
+    annotations = open_source(f"{os.environ['BRAIN_TEST_DATA']}/brain-tumor-mri").annotations()
+    assert annotations is not None
+    assert annotations.startswith(b"file,label,")
 
 
 @pytest.mark.real_data
