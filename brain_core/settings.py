@@ -51,7 +51,9 @@ class BucketSettings(Group):
 class SourceSettings(Group):
     """Where training images come from."""
 
-    uri: str = Field("sample", description="`sample` (synthetic) or a folder with class folders.")
+    uri: str = Field(
+        "sample", description="`sample` (synthetic), a folder, `gs://bucket/prefix` or `kaggle:owner/dataset`."
+    )
     max_undecodable_share: float = Field(
         0.01, ge=0, le=1, description="Above this share of unreadable images, ingestion blocks."
     )

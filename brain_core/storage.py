@@ -18,6 +18,9 @@ CHAMPION_KEY = "models/champion.json"
 GCS_RETRY_S = 20.0
 """How long a call to Google Cloud Storage is tried again before the bucket counts as away."""
 
+GCS_TIMEOUTS_S = (5.0, 30.0)
+"""How long one try waits for the connection, and then for the next bytes."""
+
 _Result = TypeVar("_Result")
 
 
@@ -169,7 +172,7 @@ class GcsBucket:
         from google.api_core.exceptions import NotFound
 
         def all_pages() -> tuple[list[Any], set[str]]:
-            pages = self._bucket.list_blobs(prefix=self._prefix + prefix, retry=_gcs_retry(), **options)
+            pages = self._bucket.list_blobs(prefix=self._prefix + prefix, **_gcs_patience(), **options)
             return list(pages), pages.prefixes
 
         try:
@@ -190,7 +193,7 @@ class GcsBucket:
         return self._bucket.blob(self._prefix + key)
 
     def _call(self, function: Callable[..., _Result], *args: Any, **kwargs: Any) -> _Result:
-        return self._translated(functools.partial(function, *args, retry=_gcs_retry(), **kwargs))
+        return self._translated(functools.partial(function, *args, **_gcs_patience(), **kwargs))
 
     def _translated(self, function: Callable[[], _Result]) -> _Result:
         from google.api_core.exceptions import Forbidden, GoogleAPIError, NotFound, Unauthorized
@@ -220,10 +223,11 @@ def _gcs_client() -> Any:
         raise StorageError(f"There are no Google Cloud credentials: {exc}") from exc
 
 
-def _gcs_retry() -> Any:
+def _gcs_patience() -> dict[str, Any]:
     from google.cloud.storage.retry import DEFAULT_RETRY
 
-    return DEFAULT_RETRY.with_timeout(GCS_RETRY_S)
+    # The client's own default is two minutes, longer than an upload or a sensor can wait.
+    return {"retry": DEFAULT_RETRY.with_timeout(GCS_RETRY_S), "timeout": GCS_TIMEOUTS_S}
 
 
 def open_bucket(uri: str) -> Bucket:

@@ -4,10 +4,13 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from brain_assets.ml.batches import images_of, plan_batches, read_listing
+from brain_assets.ml.ingestion import ingest
 from brain_assets.ml.sources import FolderSource, open_source
 from brain_assets.resources import SourceResource
 from brain_core import storage
 from brain_core.errors import SourceClassUnknown, SourceEmpty, SourceMissing
+from brain_core.storage import GcsBucket
 from tests.fixtures_gcs import answering_server, gcs_client_of, running_emulator
 from tests.fixtures_images import LISTED, distinct_jpeg, write_images
 
@@ -132,6 +135,20 @@ def test_a_bucket_that_went_away_is_said(monkeypatch):
     for use in (source.list, source.annotations, lambda: source.read(image)):
         with pytest.raises(SourceMissing, match="gone is away"):
             use()
+
+
+def test_new_images_flow_from_bucket_to_bucket_in_batches(source, gcs_bucket, gcs_client):
+    bucket = GcsBucket(gcs_bucket.name, "platform", gcs_client)
+    first = plan_batches(source, bucket, batch_size=3)
+    rows = [ingest(source, bucket, images_of(read_listing(bucket), batch)) for batch in first.batches]
+    assert [len(batch) for batch in rows] == [3, 1]
+    assert list(bucket.keys("data/")) == sorted(f"data/{path}" for path in LISTED)
+    gcs_bucket.blob(f"{PREFIX}/Training/glioma/a.jpg").upload_from_string(distinct_jpeg(9))
+    second = plan_batches(source, bucket, batch_size=3)
+    assert (second.new_images, second.removed_images) == (1, 1)
+    (image,) = images_of(read_listing(bucket), second.batches[-1])
+    ingest(source, bucket, [image])
+    assert bucket.read("data/Training/glioma/a.jpg") == distinct_jpeg(9)
 
 
 def test_the_resource_opens_it_with_the_environments_client(source, gcs_bucket, gcs_url, monkeypatch):

@@ -1,5 +1,7 @@
 """`GcsBucket` against a Google Cloud Storage emulator."""
 
+import socket
+
 import pytest
 
 from brain_core import storage
@@ -28,6 +30,7 @@ def bucket(gcs_bucket, gcs_client) -> GcsBucket:
 @pytest.fixture
 def _little_patience(monkeypatch):
     monkeypatch.setattr(storage, "GCS_RETRY_S", 0.5)
+    monkeypatch.setattr(storage, "GCS_TIMEOUTS_S", (0.3, 0.3))
 
 
 class TestGcsBucket(BucketContract):
@@ -90,6 +93,15 @@ def test_a_server_that_went_away_is_an_error_of_ours(use):
         bucket.write("a", b"0")
     with pytest.raises(StorageError, match="gone is away"):
         use(bucket)
+
+
+@every_use
+@pytest.mark.usefixtures("_little_patience")
+def test_a_server_that_is_silent_is_an_error_of_ours(use):
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        client = gcs_client_of(f"http://127.0.0.1:{silent.getsockname()[1]}")
+        with pytest.raises(StorageError, match="silent is away"):
+            use(GcsBucket("silent", client=client))
 
 
 @every_use
