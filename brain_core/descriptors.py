@@ -1,14 +1,18 @@
 """Plain numbers that describe a slice: for the upload gate, the statistics and the drift report."""
 
+import math
 from dataclasses import asdict, dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 from brain_core.imaging import DecodedImage, resize
 
 HISTOGRAM_BINS = 256
 THUMBNAIL_SIZE = 32
+DARK_BELOW = 24
+"""Grey value from which a pixel is not background; noise and JPEG artefacts stay below."""
 
 
 @dataclass(frozen=True)
@@ -37,11 +41,24 @@ class Descriptors:
 
 
 DESCRIPTOR_NAMES: tuple[str, ...] = tuple(Descriptors.__dataclass_fields__)
+MARGIN_NAMES = ("margin_left", "margin_top", "margin_right", "margin_bottom")
+
+_GREY_VALUES = np.arange(HISTOGRAM_BINS)
 
 
-def histogram(grey: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """Share of the pixels at each grey value: float32 (256,), sums to 1."""
-    counts = np.bincount(grey.ravel(), minlength=HISTOGRAM_BINS)
+def grey_counts(grey: NDArray[np.uint8]) -> NDArray[np.int64]:
+    """Number of pixels at each grey value: int64 (256,)."""
+    return np.array(Image.fromarray(grey).histogram(), dtype=np.int64)
+
+
+def histogram(grey: NDArray[np.uint8], counts: NDArray[np.int64] | None = None) -> NDArray[np.float32]:
+    """Share of the pixels at each grey value: float32 (256,), sums to 1.
+
+    Args:
+        grey: uint8 (H, W).
+        counts: the image's `grey_counts`, where they are known already.
+    """
+    counts = grey_counts(grey) if counts is None else counts
     return (counts / grey.size).astype(np.float32)
 
 
@@ -50,21 +67,54 @@ def thumbnail(grey: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return resize(grey, THUMBNAIL_SIZE)
 
 
-def describe(image: DecodedImage) -> Descriptors:
-    """All descriptors of one image."""
-    shares = histogram(image.grey).astype(np.float64)
-    present = shares[shares > 0]
+def dark_margins(grey: NDArray[np.uint8]) -> dict[str, float]:
+    """Width of the dark border on each side, as a share of the width or height; all 1 when the whole image is dark.
+
+    Returns:
+        A share in [0, 1] for each of `MARGIN_NAMES`: up to the outermost pixel of at least `DARK_BELOW`.
+    """
+    left, right = _dark_ends(grey.max(axis=0))
+    top, bottom = _dark_ends(grey.max(axis=1))
+    return dict(zip(MARGIN_NAMES, (left, top, right, bottom), strict=True))
+
+
+def describe(image: DecodedImage, counts: NDArray[np.int64] | None = None) -> Descriptors:
+    """All descriptors of one image.
+
+    Args:
+        image: the image.
+        counts: its `grey_counts`, where they are known already.
+    """
+    counts = grey_counts(image.grey) if counts is None else counts
+    brightness = float(counts @ _GREY_VALUES) / image.grey.size
+    variance = float(counts @ (_GREY_VALUES - brightness) ** 2) / image.grey.size
     return Descriptors(
-        brightness=float(image.grey.mean()),
-        contrast=float(image.grey.std()),
-        entropy_bits=float(-(present * np.log2(present)).sum()) + 0.0,
+        brightness=brightness,
+        contrast=math.sqrt(variance),
+        entropy_bits=_entropy_bits(histogram(image.grey, counts)),
         sharpness=_sharpness(resize(image.grey, 128)),
         aspect_ratio=image.width / image.height,
         channel_spread=image.channel_spread,
     )
 
 
+def _entropy_bits(shares: NDArray[np.float32]) -> float:
+    present = shares[shares > 0].astype(np.float64)
+    return float(-(present * np.log2(present)).sum()) + 0.0
+
+
+def _dark_ends(brightest: NDArray[np.uint8]) -> tuple[float, float]:
+    is_bright = brightest >= DARK_BELOW
+    if not is_bright.any():
+        return 1.0, 1.0
+    return float(is_bright.argmax()) / is_bright.size, float(is_bright[::-1].argmax()) / is_bright.size
+
+
 def _sharpness(grey: NDArray[np.uint8]) -> float:
-    g = grey.astype(np.float32)
-    laplacian = g[:-2, 1:-1] + g[2:, 1:-1] + g[1:-1, :-2] + g[1:-1, 2:] - 4 * g[1:-1, 1:-1]
-    return float(laplacian.var())
+    # Whole numbers up to 4 x 255 are exact in 16 bits, and twice as fast as in 32.
+    g = grey.astype(np.int16)
+    laplacian = g[:-2, 1:-1] + g[2:, 1:-1]
+    laplacian += g[1:-1, :-2]
+    laplacian += g[1:-1, 2:]
+    laplacian -= 4 * g[1:-1, 1:-1]
+    return float(laplacian.astype(np.float32).var())

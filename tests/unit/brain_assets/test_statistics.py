@@ -3,15 +3,16 @@ import pandas as pd
 import pytest
 
 from brain_assets.ml.statistics import (
+    ENCODING_NAMES,
     STATISTICS_COLUMNS,
     class_histograms,
     image_statistics,
     stacked_histograms,
     stacked_thumbnails,
 )
-from brain_core.descriptors import DESCRIPTOR_NAMES, describe, histogram, thumbnail
+from brain_core.descriptors import DESCRIPTOR_NAMES, MARGIN_NAMES, dark_margins, describe, histogram, thumbnail
 from brain_core.errors import ObjectNotFound
-from brain_core.imaging import decode, encode_png
+from brain_core.imaging import decode, encode_jpeg, encode_png
 from brain_core.storage import LocalBucket
 from tests.fixtures_images import distinct_pixels, through_parquet
 
@@ -38,8 +39,22 @@ def test_statistics_describe_each_image_that_decodes_in_the_manifests_order(
     assert table["label"].tolist() == ["glioma", "glioma", "notumor"]
     image = decode(bucket.read("a.png"))
     assert table.loc[1, list(DESCRIPTOR_NAMES)].to_dict() == describe(image).as_dict()
+    assert table.loc[1, list(MARGIN_NAMES)].to_dict() == dark_margins(image.grey)
+    assert table.loc[1, list(ENCODING_NAMES)].to_dict() == vars(image.encoding)
     assert np.array_equal(stacked_histograms(table)[1], histogram(image.grey))
     assert np.array_equal(stacked_thumbnails(table)[1], thumbnail(image.grey))
+
+
+def test_many_images_keep_their_order_and_each_is_reported(bucket: LocalBucket):
+    keys = [f"{number}.jpg" for number in range(40)]
+    for seed, key in enumerate(keys):
+        bucket.write(key, encode_jpeg(distinct_pixels(seed)))
+    seen: list[tuple[int, int]] = []
+    manifest = pd.DataFrame({"key": keys[::-1], "label": "glioma", "decodes": True})
+    table = image_statistics(bucket, manifest, lambda done, total: seen.append((done, total)))
+    assert table["key"].tolist() == keys[::-1]
+    assert np.array_equal(stacked_thumbnails(table)[0], thumbnail(decode(bucket.read("39.jpg")).grey))
+    assert seen == [(done, 40) for done in range(1, 41)]
 
 
 def test_statistics_survive_parquet(manifest: pd.DataFrame, bucket: LocalBucket):

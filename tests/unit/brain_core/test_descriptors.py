@@ -1,7 +1,16 @@
 import numpy as np
 import pytest
 
-from brain_core.descriptors import DESCRIPTOR_NAMES, describe, histogram, thumbnail
+from brain_core.descriptors import (
+    DARK_BELOW,
+    DESCRIPTOR_NAMES,
+    MARGIN_NAMES,
+    dark_margins,
+    describe,
+    grey_counts,
+    histogram,
+    thumbnail,
+)
 from brain_core.imaging import DecodedImage
 
 
@@ -41,3 +50,38 @@ def test_noise_is_sharper_than_a_ramp():
 
 def test_names_are_those_of_the_values():
     assert tuple(describe(decoded(np.zeros((4, 4), np.uint8))).as_dict()) == DESCRIPTOR_NAMES
+
+
+def test_brightness_and_contrast_are_mean_and_deviation_of_the_pixels():
+    grey = np.random.default_rng(1).integers(0, 256, (37, 53), dtype=np.uint8)
+    described = describe(decoded(grey))
+    assert described.brightness == grey.mean()
+    assert described.contrast == pytest.approx(grey.std(), rel=1e-12)
+
+
+def test_sharpness_is_the_variance_of_the_laplacian():
+    grey = np.random.default_rng(2).integers(0, 256, (128, 128), dtype=np.uint8)
+    g = grey.astype(np.float64)
+    laplacian = g[:-2, 1:-1] + g[2:, 1:-1] + g[1:-1, :-2] + g[1:-1, 2:] - 4 * g[1:-1, 1:-1]
+    assert describe(decoded(grey)).sharpness == pytest.approx(laplacian.var(), rel=1e-5)
+
+
+def test_counts_that_are_known_change_nothing():
+    grey = np.random.default_rng(3).integers(0, 256, (20, 30), dtype=np.uint8)
+    counts = grey_counts(grey)
+    assert counts.tolist() == np.bincount(grey.ravel(), minlength=256).tolist()
+    assert describe(decoded(grey), counts) == describe(decoded(grey))
+    assert np.array_equal(histogram(grey, counts), histogram(grey))
+
+
+def test_dark_margins_reach_to_the_outermost_bright_pixels():
+    grey = np.full((10, 20), DARK_BELOW - 1, np.uint8)
+    grey[1, 5] = grey[6, 15] = DARK_BELOW
+    margins = dark_margins(grey)
+    assert tuple(margins) == MARGIN_NAMES
+    assert list(margins.values()) == [0.25, 0.1, 0.2, 0.3]
+
+
+def test_dark_margins_of_a_dark_image_are_whole_and_of_a_bright_one_nothing():
+    assert set(dark_margins(np.zeros((4, 5), np.uint8)).values()) == {1.0}
+    assert set(dark_margins(np.full((4, 5), 200, np.uint8)).values()) == {0.0}

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from brain_core.errors import ImageTooLarge, InvalidImage, UndecodableImage, UnsupportedImageType
-from brain_core.imaging import ImageLimits, decode, encode_jpeg, encode_png, model_tensor
+from brain_core.imaging import Encoding, ImageLimits, decode, encode_jpeg, encode_png, model_tensor
 
 
 def encoded(image: Image.Image, image_format: str = "PNG", **options) -> bytes:
@@ -149,3 +149,43 @@ def test_fractions_mean_the_same_place_before_and_after():
     rows, columns = np.mgrid[0:128, 0:128] + 0.5
     assert (rows * tensor).sum() / tensor.sum() / 128 == pytest.approx(0.775, abs=0.01)
     assert (columns * tensor).sum() / tensor.sum() / 128 == pytest.approx(0.225, abs=0.01)
+
+
+def test_equal_channels_give_the_very_grey_values_and_no_spread():
+    values = np.arange(256, dtype=np.uint8).reshape(16, 16)
+    image = decode(encode_png(np.repeat(values[..., np.newaxis], 3, axis=-1)))
+    np.testing.assert_array_equal(image.grey, values)
+    assert image.channel_spread == 0.0
+    assert image.grey.flags.writeable
+
+
+@given(st.integers(0, 2**32 - 1))
+def test_colour_becomes_pillows_luminance_and_the_mean_of_the_largest_differences(seed):
+    colours = np.random.default_rng(seed).integers(0, 256, (5, 7, 3), dtype=np.uint8)
+    image = decode(encode_png(colours))
+    np.testing.assert_array_equal(image.grey, np.asarray(Image.fromarray(colours).convert("L")))
+    assert image.channel_spread == (colours.max(axis=-1) - colours.min(axis=-1)).mean()
+    assert image.grey.flags.writeable
+
+
+def test_the_encoding_tells_tables_subsampling_progression_and_exif():
+    exif = Image.Exif()
+    exif[0x010E] = "a description"
+    colour = Image.fromarray(ramp()).convert("RGB")
+    full = decode(encoded(colour, "JPEG", quality=80, subsampling="4:4:4", progressive=True, exif=exif)).encoding
+    halved = decode(encoded(colour, "JPEG", quality=80, subsampling="4:2:0")).encoding
+    assert full == Encoding(halved.quantisation, "4:4:4", is_progressive=True, has_exif=True)
+    assert halved == Encoding(full.quantisation, "4:2:0", is_progressive=False, has_exif=False)
+    assert len(full.quantisation) == 8
+
+
+def test_each_quality_has_tables_of_its_own_whatever_the_picture():
+    first, second = (decode(encode_jpeg(pixels, 90)).encoding for pixels in (ramp(), ramp(9, 9)))
+    assert first == second
+    assert first.subsampling == "grey"
+    assert decode(encode_jpeg(ramp(), 91)).encoding.quantisation != first.quantisation
+
+
+def test_other_colour_spaces_and_png_have_an_encoding():
+    assert decode(encoded(Image.new("CMYK", (9, 7)), "JPEG")).encoding.subsampling == "other"
+    assert decode(encode_png(ramp())).encoding == Encoding()
