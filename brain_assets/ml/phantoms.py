@@ -11,6 +11,7 @@ import functools
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
+from importlib.resources import as_file, files
 
 import numpy as np
 from numpy.random import Generator
@@ -31,6 +32,7 @@ Box = tuple[float, float, float, float]
 
 _Painted = tuple[Floats, Floats]  # Grey with the lesion in it, and the lesion's share of each pixel in [0, 1].
 
+_TEMPLATE_FILE = "mni_icbm152_t1_tal_nlin_sym_09a_converted.nii.gz"
 _HULL_STEP_MM = 4
 _MARGIN_MM = 60
 _SELLA_MM = (0.0, 4.0, -31.0)
@@ -195,10 +197,13 @@ def _template_head() -> _Head:
 
 @functools.cache
 def _load_head() -> _Head:
-    from nilearn.datasets import load_mni152_template
+    import nibabel
 
-    template = load_mni152_template(resolution=1)
-    t1 = np.asarray(template.dataobj, dtype=np.float32)
+    # As `nilearn.datasets.load_mni152_template` reads it; to import that takes five seconds.
+    with as_file(files("nilearn") / "datasets" / "data" / _TEMPLATE_FILE) as path:
+        template = nibabel.Nifti1Image.from_filename(path)
+        t1 = np.asarray(template.dataobj, dtype=np.float32)
+    t1 /= t1.max()
     coarse = np.pad(t1[::_HULL_STEP_MM, ::_HULL_STEP_MM, ::_HULL_STEP_MM] > 0.1, _MARGIN_MM // _HULL_STEP_MM)
     return _Head(t1, _signed_distance_mm(_filled(coarse)), np.asarray(template.affine)[:3, 3])
 

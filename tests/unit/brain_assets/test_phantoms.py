@@ -100,6 +100,15 @@ def test_healthy_slice_has_a_plane_and_no_box():
     assert {truth.box for truth in truths} == {None}
 
 
+def test_template_is_the_one_that_nilearn_gives():
+    from nilearn.datasets import load_mni152_template
+
+    template = load_mni152_template(resolution=1)
+    head = phantoms._template_head()
+    assert np.array_equal(head.t1, np.asarray(template.dataobj, dtype=np.float32))
+    assert np.array_equal(head.origin_mm, template.affine[:3, 3])
+
+
 def test_speck_beside_the_lesion_does_not_widen_the_box():
     mask = np.zeros((10, 20), dtype=bool)
     mask[2:6, 5:10] = mask[8, 19] = True
