@@ -1,6 +1,8 @@
 """The processes that make up the platform, as data."""
 
+import hashlib
 import sys
+import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -10,6 +12,9 @@ ROOT = Path(__file__).resolve().parent.parent
 """The folder of `workspace.yaml`, `dashboard` and `elk`."""
 
 LOOPBACK = "127.0.0.1"
+
+RUN_MARK = "BRAINASSETS_RUN_OF"
+"""Variable that every process of a platform, and whatever it starts, carries: the folder that the platform runs on."""
 
 DAGSTER_YAML = """\
 # Written by `brain up` at every start.
@@ -39,6 +44,17 @@ nux:
   enabled: false
 """
 
+WORKSPACE_YAML = """\
+# Written by `brain up` at every start: the web server and the daemon share one process that loads the assets.
+load_from:
+  - grpc_server:
+      socket: {socket}
+      location_name: brain_assets
+"""
+
+_SOCKET_PATH_LENGTH = 100
+"""Unix allows little more for the path of a socket."""
+
 
 @dataclass(frozen=True, eq=False)
 class Part:
@@ -51,6 +67,8 @@ class Part:
         port: where it listens; None for a process that listens nowhere.
         port_setting: the setting that names the port.
         ready_path: path that answers 200 as soon as it is ready.
+        ready_line: text in the log of a process without a port as soon as it is ready; empty: at once.
+        after: names of the parts that must be ready before it is started.
         title: how it is announced to the user; empty when there is nothing to open.
     """
 
@@ -60,12 +78,19 @@ class Part:
     port: int | None = None
     port_setting: str = ""
     ready_path: str = "/"
+    ready_line: str = ""
+    after: tuple[str, ...] = ()
     title: str = ""
 
     @property
     def url(self) -> str:
         """Address of the process."""
         return f"http://{LOOPBACK}:{self.port}"
+
+    @property
+    def ready_url(self) -> str:
+        """Address that answers 200 as soon as the process is ready."""
+        return self.url + self.ready_path
 
 
 def platform_environment(settings: Settings, database_urls: dict[str, str]) -> dict[str, str]:
@@ -81,6 +106,7 @@ def platform_environment(settings: Settings, database_urls: dict[str, str]) -> d
         "BRAIN_DAGSTER__URL": f"http://{LOOPBACK}:{settings.dagster.port}",
         "BRAIN_DASHBOARD__API_URL": f"http://{LOOPBACK}:{settings.serving.port}",
         "DAGSTER_HOME": str(settings.home_path / "dagster"),
+        RUN_MARK: str(settings.home_path),
         "PYTHONUNBUFFERED": "1",
     }
 
@@ -88,15 +114,30 @@ def platform_environment(settings: Settings, database_urls: dict[str, str]) -> d
 def platform_parts(settings: Settings, mlflow_database_url: str) -> list[Part]:
     """All processes, in the order in which they start."""
     parts = [
+        _code_server(settings),
         _mlflow(settings, mlflow_database_url),
         _dagit(settings),
-        Part("dagster-daemon", (_script("dagster-daemon"), "run", "-w", str(ROOT / "workspace.yaml"))),
+        _daemon(settings),
         _serving(settings),
         _dashboard(settings),
     ]
     if settings.logs.elasticsearch_url:
         parts.append(Part("shipper", (_script("brain"), "ship")))
     return parts
+
+
+def code_socket(home: Path) -> Path:
+    """Where the process that loads the assets listens: in `home`, or in a short folder when that path is too long."""
+    path = home / "dagster" / "code.sock"
+    if len(str(path).encode()) <= _SOCKET_PATH_LENGTH:
+        return path
+    name = hashlib.sha256(str(home).encode()).hexdigest()[:12]
+    return Path(tempfile.gettempdir()) / f"brain-{name}" / "code.sock"
+
+
+def dagster_workspace(home: Path) -> Path:
+    """The file that tells the web server and the daemon where the assets are."""
+    return home / "dagster" / "workspace.yaml"
 
 
 def dashboard_command(port: int, address: str = LOOPBACK) -> tuple[str, ...]:
@@ -107,26 +148,40 @@ def dashboard_command(port: int, address: str = LOOPBACK) -> tuple[str, ...]:
     return (sys.executable, "-m", "streamlit", "run", page, *flags, "--browser.gatherUsageStats=false")
 
 
+def _code_server(settings: Settings) -> Part:
+    command = (sys.executable, "-m", "dagster", "api", "grpc", "--use-python-environment-entry-point")
+    target = ("--module-name", "brain_assets.definitions", "--location-name", "brain_assets")
+    socket = ("--socket", str(code_socket(settings.home_path)))
+    return Part("dagster-code", command + socket + target, ready_line="Started Dagster code server")
+
+
 def _mlflow(settings: Settings, database_url: str) -> Part:
-    artifacts = str(settings.home_path / "mlflow")
-    command = (sys.executable, "-m", "mlflow", "server", "--host", LOOPBACK, "--port", str(settings.mlflow.port))
+    port = settings.mlflow.port
     environment = {
         # In the environment, not among the arguments: a process list shows those to everyone.
-        "MLFLOW_BACKEND_STORE_URI": database_url,
-        "MLFLOW_ARTIFACTS_DESTINATION": artifacts,
+        "_MLFLOW_SERVER_FILE_STORE": database_url,
+        "_MLFLOW_SERVER_ARTIFACT_ROOT": "mlflow-artifacts:/",
+        "_MLFLOW_SERVER_ARTIFACT_DESTINATION": str(settings.home_path / "mlflow"),
+        "_MLFLOW_SERVER_SERVE_ARTIFACTS": "true",
         "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
         "MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "false",
         "MLFLOW_DISABLE_TELEMETRY": "true",
     }
-    workers = ("--workers", "1")
+    command = (sys.executable, "-m", "brain_cli.mlflow_server", LOOPBACK, str(port))
     return Part(
-        "mlflow", command + workers, environment, settings.mlflow.port, "BRAIN_MLFLOW__PORT", "/health", "MLflow"
+        "mlflow",
+        command,
+        environment,
+        port=port,
+        port_setting="BRAIN_MLFLOW__PORT",
+        ready_path="/health",
+        title="MLflow",
     )
 
 
 def _dagit(settings: Settings) -> Part:
     port = settings.dagster.port
-    workspace = str(ROOT / "workspace.yaml")
+    workspace = str(dagster_workspace(settings.home_path))
     command = (_script("dagster-webserver"), "-h", LOOPBACK, "-p", str(port), "-w", workspace)
     return Part(
         "dagster-webserver",
@@ -134,8 +189,15 @@ def _dagit(settings: Settings) -> Part:
         port=port,
         port_setting="BRAIN_DAGSTER__PORT",
         ready_path="/server_info",
+        after=("dagster-code",),
         title="Dagit",
     )
+
+
+def _daemon(settings: Settings) -> Part:
+    command = (_script("dagster-daemon"), "run", "-w", str(dagster_workspace(settings.home_path)))
+    line = "Instance is configured with the following daemons"
+    return Part("dagster-daemon", command, ready_line=line, after=("dagster-code",))
 
 
 def _serving(settings: Settings) -> Part:

@@ -1,21 +1,35 @@
-"""Starts processes, waits until they answer, notices when one dies, stops them all."""
+"""Starts processes in their order, waits until they answer, notices when one dies, stops them all."""
 
 import contextlib
+import socket
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
 import psutil
 
-from brain_cli.parts import ROOT, Part
-from brain_core.errors import ProcessDied, StartupError
+from brain_cli import processes
+from brain_cli.interrupts import held_back
+from brain_cli.part_logs import PartLog
+from brain_cli.parts import LOOPBACK, ROOT, Part
+from brain_cli.processes import ProcessId
+from brain_cli.record import PartRecord
+from brain_core.errors import PortTaken, ProcessDied, StartupError
 from brain_core.settings import child_environment
 
-LOG_LINES_SHOWN = 15
-STOP_TIMEOUT_S = 20.0
 POLL_INTERVAL_S = 0.25
+
+
+@dataclass
+class _Running:
+    part: Part
+    process: "subprocess.Popen[bytes]"
+    log: PartLog
+    id: ProcessId | None
+    ready_at: float | None = None
 
 
 class Supervisor:
@@ -29,96 +43,192 @@ class Supervisor:
     def __init__(self, log_folder: Path, environment: dict[str, str]) -> None:
         self._log_folder = log_folder
         self._environment = environment
-        self._processes: dict[Part, subprocess.Popen[bytes]] = {}
+        self._running: dict[str, _Running] = {}
+        self._guests: list[tuple[PartRecord, PartLog]] = []
 
     def start(self, part: Part) -> None:
         """Start one process in a session of its own, so that Ctrl-C reaches only the supervisor.
 
         Raises:
-            StartupError: the program cannot be started.
+            StartupError: the program cannot be started, or its log cannot be written.
         """
-        self._log_folder.mkdir(parents=True, exist_ok=True)
+        log = PartLog(self._log_folder / f"{part.name}.log")
         environment = child_environment(**self._environment, **part.environment)
-        with self._log_path(part).open("wb") as log:
+        with held_back():
             try:
-                process = subprocess.Popen(
-                    part.command,
-                    cwd=ROOT,
-                    stdin=subprocess.DEVNULL,
-                    stdout=log,
-                    stderr=subprocess.STDOUT,
-                    env=environment,
-                    start_new_session=True,
-                )
+                with log.open() as output:
+                    process = subprocess.Popen(
+                        part.command,
+                        cwd=ROOT,
+                        stdin=subprocess.DEVNULL,
+                        stdout=output,
+                        stderr=subprocess.STDOUT,
+                        env=environment,
+                        start_new_session=True,
+                    )
             except OSError as exc:
                 raise StartupError(f"{part.name} cannot be started: {exc}. Run `make install`.") from exc
-        self._processes[part] = process
+            self._running[part.name] = _Running(part, process, log, ProcessId.of(process.pid))
 
-    def wait_until_ready(self, timeout_s: float, on_ready: Callable[[Part], None]) -> None:
-        """Wait until every process with a port answers.
+    def watch(self, guest: PartRecord, log: Path) -> None:
+        """Look after a process that someone else started and stops; its death is noticed like that of a part."""
+        self._guests.append((guest, PartLog(log)))
+
+    def start_in_order(self, parts: Sequence[Part], timeout_s: float, on_change: Callable[[Part | None], None]) -> None:
+        """Start each part as soon as those before it are ready, and wait until all are.
+
+        Args:
+            parts: what to start.
+            timeout_s: for all together.
+            on_change: told each part that became ready, and None when some were started.
 
         Raises:
             ProcessDied: one of them ended; with its last log lines.
-            StartupError: one did not answer in time.
+            PortTaken: one of them ended because someone else took its port.
+            StartupError: one did not answer in time, or cannot be started.
         """
-        waiting = [part for part in self._processes if part.port is not None]
+        waiting = list(parts)
         deadline = time.monotonic() + timeout_s
-        while waiting:
-            self.check()
-            for part in [part for part in waiting if _answers(part)]:
+        while waiting or self._unready():
+            startable = [part for part in waiting if self._are_ready(part.after)]
+            for part in startable:
+                self.start(part)
                 waiting.remove(part)
-                on_ready(part)
-            if time.monotonic() > deadline:
-                names = ", ".join(part.name for part in waiting)
-                raise StartupError(f"Not ready after {timeout_s:.0f} s: {names}. The logs are in {self._log_folder}.")
+            if startable:
+                on_change(None)
+            self.check()
+            for running in self._unready():
+                if _is_ready(running):
+                    running.ready_at = time.time()
+                    on_change(running.part)
+            if time.monotonic() > deadline and self._unready():
+                raise self._not_ready(timeout_s)
             time.sleep(POLL_INTERVAL_S)
 
+    def wait_until_ready(self, timeout_s: float, on_ready: Callable[[Part], None]) -> None:
+        """Wait until every process that was started answers.
+
+        Raises:
+            ProcessDied: one of them ended; with its last log lines.
+            PortTaken: one of them ended because someone else took its port.
+            StartupError: one did not answer in time.
+        """
+        self.start_in_order((), timeout_s, lambda part: on_ready(part) if part else None)
+
     def check(self) -> None:
-        """Are all processes alive?
+        """Are all processes alive? Also keeps their logs within bounds.
 
         Raises:
             ProcessDied: one ended; with its last log lines.
+            PortTaken: one ended because someone else took its port.
         """
-        for part, process in self._processes.items():
-            code = process.poll()
+        for running in self._running.values():
+            code = running.process.poll()
             if code is not None:
-                raise ProcessDied(f"{part.name} ended with code {code}. Its last lines:\n{self._last_lines(part)}")
+                raise _death(running, code)
+            running.log.bound()
+        for guest, log in self._guests:
+            if guest.process.find() is None:
+                raise ProcessDied(f"{guest.name} ended. Its last lines:\n{log.last_lines()}")
+            log.bound()
 
-    def stop(self) -> None:
+    def records(self) -> tuple[PartRecord, ...]:
+        """What runs now."""
+        guests = tuple(guest for guest, _ in self._guests)
+        return guests + tuple(_record(running, running.id) for running in self._running.values() if running.id)
+
+    def stop(self, timeout_s: float = processes.STOP_TIMEOUT_S) -> None:
         """Stop every process and what it started, the newest first; kill what does not stop in time."""
-        alive: list[psutil.Process] = []
-        for process in reversed(self._processes.values()):
-            alive.extend(_terminate_tree(process.pid))
-        _, stubborn = psutil.wait_procs(alive, timeout=STOP_TIMEOUT_S)
-        for survivor in stubborn:
-            with contextlib.suppress(psutil.NoSuchProcess):
-                survivor.kill()
-        for process in self._processes.values():
-            process.wait()
-        self._processes.clear()
+        with held_back():
+            alive: list[psutil.Process] = []
+            for running in reversed(self._running.values()):
+                with contextlib.suppress(psutil.Error):
+                    alive += processes.tree_of(psutil.Process(running.process.pid))
+            processes.stop_processes(alive, timeout_s)
+            for running in self._running.values():
+                running.process.wait()
+            self._running.clear()
+            self._guests.clear()
 
-    def _log_path(self, part: Part) -> Path:
-        return self._log_folder / f"{part.name}.log"
+    def _unready(self) -> list[_Running]:
+        return [running for running in self._running.values() if running.ready_at is None]
 
-    def _last_lines(self, part: Part) -> str:
-        lines = self._log_path(part).read_text(errors="replace").splitlines()
-        return "\n".join(f"  {line}" for line in lines[-LOG_LINES_SHOWN:]) or "  (no output)"
+    def _are_ready(self, names: Sequence[str]) -> bool:
+        known = (self._running.get(name) for name in names)
+        return all(running is not None and running.ready_at is not None for running in known)
+
+    def _not_ready(self, timeout_s: float) -> StartupError:
+        unready = self._unready()
+        names = ", ".join(running.part.name for running in unready)
+        lines = "\n".join(f"{running.part.name}:\n{running.log.last_lines()}" for running in unready)
+        folder = self._log_folder
+        return StartupError(
+            f"Not ready after {timeout_s:.0f} s: {names}. The logs are in {folder}. Last lines:\n{lines}"
+        )
 
 
-def _answers(part: Part) -> bool:
+def is_free(port: int) -> bool:
+    """Can a server listen on this loopback port?"""
+    with socket.socket() as probe:
+        # As servers do; otherwise connections of a server that just ended would count as "in use".
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((LOOPBACK, port))
+        except OSError:
+            return False
+    return True
+
+
+def port_taken(part: Part) -> PortTaken:
+    """The error that says which setting moves a part to another port."""
+    return PortTaken(
+        f"Port {part.port} for {part.name} is in use. Stop what uses it, or set {part.port_setting} to a free port."
+    )
+
+
+def answers(url: str) -> bool:
+    """Does a server answer there, and with a success?"""
     try:
-        return httpx.get(part.url + part.ready_path, timeout=2.0, trust_env=False).is_success
+        return httpx.get(url, timeout=2.0, trust_env=False).is_success
     except httpx.HTTPError:
         return False
 
 
-def _terminate_tree(pid: int) -> list[psutil.Process]:
+def _death(running: _Running, code: int) -> ProcessDied | PortTaken:
+    part = running.part
+    if running.ready_at is None and part.port is not None and not is_free(part.port):
+        return port_taken(part)
+    how = f"was ended by signal {-code}" if code < 0 else f"ended with code {code}"
+    return ProcessDied(f"{part.name} {how}. Its last lines:\n{running.log.last_lines()}")
+
+
+def _is_ready(running: _Running) -> bool:
+    part = running.part
+    if part.port is None:
+        return running.log.holds(part.ready_line)
+    return _listens(running.process.pid, part.port) and answers(part.ready_url)
+
+
+def _listens(pid: int, port: int) -> bool:
+    """Is it this process or one that it started, and not a stranger, that listens on the port?"""
     try:
-        root = psutil.Process(pid)
-        tree = [root, *root.children(recursive=True)]
-    except psutil.NoSuchProcess:
-        return []
-    for process in tree:
-        with contextlib.suppress(psutil.NoSuchProcess):
-            process.terminate()
-    return tree
+        tree = processes.tree_of(psutil.Process(pid))
+        connections = [connection for process in tree for connection in process.net_connections("tcp")]
+    except psutil.AccessDenied:
+        return True
+    except psutil.Error:
+        return False
+    return any(entry.status == psutil.CONN_LISTEN and entry.laddr.port == port for entry in connections)
+
+
+def _record(running: _Running, process: ProcessId) -> PartRecord:
+    part = running.part
+    has_address = part.port is not None
+    return PartRecord(
+        name=part.name,
+        process=process,
+        title=part.title,
+        url=part.url if has_address else "",
+        ready_url=part.ready_url if has_address else "",
+        ready_at=running.ready_at,
+    )

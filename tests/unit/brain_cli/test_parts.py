@@ -1,4 +1,6 @@
-from brain_cli.parts import DAGSTER_YAML, ROOT, platform_environment, platform_parts
+from pathlib import Path
+
+from brain_cli.parts import DAGSTER_YAML, ROOT, RUN_MARK, code_socket, platform_environment, platform_parts
 from brain_core.settings import load_settings
 
 URLS = {name: f"postgresql://postgres:@/{name}?host=/tmp/x" for name in ("brain", "mlflow", "dagster")}
@@ -37,3 +39,19 @@ def test_the_files_that_the_parts_need_are_there():
     assert (ROOT / "workspace.yaml").is_file()
     assert (ROOT / "dashboard" / "app.py").is_file()
     assert "enabled: false" in DAGSTER_YAML.partition("telemetry:")[2]
+
+
+def test_every_process_carries_the_mark_of_its_home(tmp_path):
+    assert platform_environment(load_settings(home=tmp_path), URLS)[RUN_MARK] == str(tmp_path)
+
+
+def test_parts_wait_only_for_parts_that_start():
+    parts = platform_parts(load_settings(), "")
+    assert {name for part in parts for name in part.after} <= {part.name for part in parts}
+
+
+def test_the_path_of_the_socket_stays_short_enough_for_unix():
+    near, far = Path("/tmp/home"), Path("/tmp") / ("deep/" * 40) / "home"
+    assert code_socket(near).is_relative_to(near)
+    assert len(str(code_socket(far))) < 100
+    assert code_socket(far) == code_socket(far) != code_socket(far / "other")

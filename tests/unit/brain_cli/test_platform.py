@@ -1,12 +1,24 @@
+import os
 import socket
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 from filelock import FileLock
 
-from brain_cli.parts import platform_parts
-from brain_cli.platform import is_free, refuse_taken_ports, running_platform
-from brain_core.errors import AlreadyRunning, PortTaken
-from brain_core.settings import load_settings
+from brain_cli.parts import RUN_MARK, platform_parts
+from brain_cli.platform import only_one, refuse_taken_ports, running_platform, stop_leftovers
+from brain_cli.processes import ProcessId
+from brain_cli.record import PartRecord, PlatformRecord, write_record
+from brain_core.errors import AlreadyRunning, PortTaken, StartupError
+from brain_core.settings import Settings, load_settings
+from tests.fixtures_platform import free_ports
+
+
+def free_settings(home: Path) -> Settings:
+    ports = free_ports(("SERVING", "DAGSTER", "MLFLOW", "DASHBOARD"))
+    return load_settings(home=home, **{name.lower(): {"port": port} for name, port in ports.items()})
 
 
 @pytest.fixture
@@ -42,9 +54,46 @@ def test_a_second_platform_on_the_same_home_is_refused(tmp_path):
         pytest.fail("started")
 
 
-def test_a_free_port_is_free(taken_port):
-    assert not is_free(taken_port)
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    assert is_free(port)
+def test_the_refusal_names_the_process_and_dagit(tmp_path):
+    this = ProcessId.of(os.getpid())
+    assert this is not None
+    dagit = PartRecord(name="web", process=this, title="Dagit", url="http://127.0.0.1:3999")
+    write_record(tmp_path, PlatformRecord(supervisor=this, parts=(dagit,)))
+    with (
+        FileLock(tmp_path / "platform.lock"),
+        pytest.raises(AlreadyRunning, match=rf"\(process {os.getpid()}, Dagit: http://127.0.0.1:3999\).*brain down"),
+        only_one(tmp_path),
+    ):
+        pytest.fail("started")
+
+
+def test_a_home_that_cannot_be_made_is_a_sentence(tmp_path):
+    (tmp_path / "file").write_text("")
+    with (
+        pytest.raises(StartupError, match=r"cannot be written: .* Set BRAIN_HOME to a folder"),
+        running_platform(free_settings(tmp_path / "file" / "home"), print),
+    ):
+        pytest.fail("started")
+
+
+def test_a_home_that_cannot_be_filled_is_a_sentence(tmp_path):
+    (tmp_path / "dagster").write_text("in the way")
+    with (
+        pytest.raises(StartupError, match=r"cannot be written: .* Set BRAIN_HOME to a folder"),
+        running_platform(free_settings(tmp_path), print),
+    ):
+        pytest.fail("started")
+    assert not (tmp_path / "platform.json").exists()
+
+
+def test_what_a_killed_platform_left_is_stopped_and_named(tmp_path):
+    environment = {**os.environ, RUN_MARK: str(tmp_path)}
+    command = [sys.executable, "-c", "import time; time.sleep(60)"]
+    with subprocess.Popen(command, env=environment) as known, subprocess.Popen(command, env=environment) as unknown:
+        identity, dead = ProcessId.of(known.pid), ProcessId(pid=known.pid, created_at=1)
+        assert identity is not None
+        part = PartRecord(name="dagster-daemon", process=identity)
+        write_record(tmp_path, PlatformRecord(supervisor=dead, phase="running", parts=(part,)))
+        assert sorted(stop_leftovers(tmp_path)) == ["dagster-daemon", f"process {unknown.pid}"]
+    assert not (tmp_path / "platform.json").exists()
+    assert stop_leftovers(tmp_path) == []

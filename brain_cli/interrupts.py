@@ -1,0 +1,82 @@
+"""Ctrl-C and the signals that ask a process to end, so that whatever was started is stopped in order."""
+
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import NoReturn
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+_SHELL_OFFSET = 128
+
+
+class StopRequested(KeyboardInterrupt):
+    """Someone asked for an orderly end.
+
+    Attributes:
+        number: the signal.
+    """
+
+    def __init__(self, number: int) -> None:
+        super().__init__(signal.Signals(number).name)
+        self.number = number
+
+    @property
+    def exit_code(self) -> int:
+        """What a shell expects of a program that a signal ended: 130 after Ctrl-C, 143 after SIGTERM."""
+        return _SHELL_OFFSET + self.number
+
+
+@contextmanager
+def stop_on_signals(on_repeat: Callable[[], None]) -> Iterator[None]:
+    """Turn the first signal into `StopRequested`; later ones only call `on_repeat`, so that nothing is left behind.
+
+    A signal that was ignored from the start (`nohup`) stays ignored. For the main thread only.
+    """
+    is_stopping = False
+
+    def receive(number: int, _frame: FrameType | None) -> None:
+        nonlocal is_stopping
+        if is_stopping:
+            on_repeat()
+            return
+        is_stopping = True
+        _raise(number)
+
+    former = {number: signal.getsignal(number) for number in SIGNALS}
+    for number, handler in former.items():
+        if handler is not signal.SIG_IGN:
+            signal.signal(number, receive)
+    try:
+        yield
+    finally:
+        for number, handler in former.items():
+            signal.signal(number, handler)
+
+
+@contextmanager
+def held_back() -> Iterator[None]:
+    """Deliver signals that arrive meanwhile only at the end: for what must not be left half-done.
+
+    In a thread that is not the main one it does nothing, since no signal arrives there.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    arrived: list[int] = []
+    former = {number: signal.getsignal(number) for number in SIGNALS}
+    for number, handler in former.items():
+        if handler is not signal.SIG_IGN:
+            signal.signal(number, lambda number, _frame: arrived.append(number))
+    try:
+        yield
+    finally:
+        for number, handler in former.items():
+            signal.signal(number, handler)
+        for late in arrived:
+            signal.raise_signal(late)
+
+
+def _raise(number: int) -> NoReturn:
+    raise StopRequested(number)

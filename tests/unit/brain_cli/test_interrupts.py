@@ -1,0 +1,85 @@
+import os
+import signal
+import subprocess
+import sys
+import threading
+
+import pytest
+
+from brain_cli.interrupts import StopRequested, held_back, stop_on_signals
+
+
+def send(number: int) -> None:
+    os.kill(os.getpid(), number)
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)])
+def test_a_signal_asks_for_an_orderly_end(number, code):
+    with pytest.raises(StopRequested) as caught, stop_on_signals(lambda: None):
+        send(number)
+    assert caught.value.exit_code == code
+
+
+def test_a_second_signal_does_not_disturb_the_end():
+    repeats: list[str] = []
+    with stop_on_signals(lambda: repeats.append("again")):
+        with pytest.raises(StopRequested):
+            send(signal.SIGINT)
+        send(signal.SIGINT)
+        send(signal.SIGTERM)
+    assert repeats == ["again", "again"]
+
+
+def test_the_former_handlers_come_back():
+    former = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)]
+    with stop_on_signals(lambda: None), held_back():
+        assert signal.getsignal(signal.SIGTERM) not in former
+    assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)] == former
+
+
+def test_a_signal_waits_for_what_is_held_together():
+    done: list[str] = []
+
+    def work() -> None:
+        with held_back():
+            send(signal.SIGTERM)
+            done.append("whole")
+        done.append("never")
+
+    with stop_on_signals(lambda: None), pytest.raises(StopRequested):
+        work()
+    assert done == ["whole"]
+
+
+def test_a_signal_wins_over_an_error_that_it_caused():
+    def work() -> None:
+        with held_back():
+            send(signal.SIGINT)
+            raise ValueError("the child was interrupted too")
+
+    with stop_on_signals(lambda: None), pytest.raises(StopRequested):
+        work()
+
+
+def test_another_thread_holds_nothing_back():
+    seen: list[object] = []
+
+    def work() -> None:
+        with held_back():
+            seen.append(signal.getsignal(signal.SIGTERM))
+
+    former = signal.getsignal(signal.SIGTERM)
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+    assert seen == [former]
+
+
+def test_a_signal_that_nohup_ignores_stays_ignored():
+    code = (
+        "import os, signal; signal.signal(signal.SIGHUP, signal.SIG_IGN)\n"
+        "from brain_cli.interrupts import stop_on_signals\n"
+        "with stop_on_signals(lambda: None):\n    os.kill(os.getpid(), signal.SIGHUP)\nprint('still here')"
+    )
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=30)
+    assert result.stdout.strip() == "still here"
