@@ -5,20 +5,22 @@ import subprocess
 import sys
 import threading
 import time
-from types import FrameType
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from brain_cli.data_commands import data_commands
 from brain_core.errors import BrainError, SettingsError
 from brain_core.labels import NOTICE
-from brain_core.settings import load_settings
+from brain_core.settings import Settings, load_settings
 
 if TYPE_CHECKING:
     from brain_cli.platform import Platform
+    from brain_cli.status import PlatformStatus
 
 app = typer.Typer(
     help=f"Brain Assets: classify brain MRI slices and run the whole life of the model. {NOTICE}",
@@ -41,45 +43,98 @@ def up(
         bool, typer.Option("--once", help="Build everything, verify it, stop; the exit code tells.")
     ] = False,
 ) -> None:
-    """Start the whole platform, build the assets, and keep running until Ctrl-C."""
-    from brain_cli.build import Build, build_everything, verify
-    from brain_cli.dagster_client import DagsterClient
-    from brain_cli.platform import running_platform
+    """Start the whole platform, build the assets, and keep running until Ctrl-C.
+
+    Exit codes: 0 stopped after it ran, 1 something failed, 2 a wrong setting, 130 or 143 stopped before it was ready.
+
+    Examples:
+      brain up
+
+      brain up --once
+
+      BRAIN_SOURCE__URI=/path/to/images brain up
+    """
+    from brain_cli.interrupts import StopRequested, stop_on_signals
 
     settings = load_settings()
-    started_at = time.time()
-    signal.signal(signal.SIGTERM, _as_interrupt)
     console.print(f"[bold]Brain Assets[/bold]  {NOTICE}")
-    with running_platform(settings, lambda message: console.print(f"  {message}")) as platform:
-        client = DagsterClient(f"http://127.0.0.1:{settings.dagster.port}")
-        check_alive, interval_s = platform.supervisor.check, settings.source.sensor_interval_s
-        build_everything(Build(client, console, check_alive, started_at, interval_s))
-        faults = verify(client)
-        for fault in faults:
-            console.print(f"[red]{fault}[/red]")
-        if once:
-            raise typer.Exit(1 if faults else 0)
-        _watch(platform)
+    with stop_on_signals(lambda: console.print("Already stopping; this takes up to half a minute.")):
+        try:
+            _run(settings, once)
+        except StopRequested as stop:
+            console.print("Stopped before everything was ready.")
+            raise typer.Exit(stop.exit_code) from stop
     console.print("Stopped.")
 
 
 @app.command()
+def down() -> None:
+    """Stop the platform that runs on this BRAIN_HOME, also what is left of one that was killed; wait until it ended.
+
+    Examples:
+      brain down
+
+      BRAIN_HOME=/path/to/home brain down
+    """
+    from brain_cli.stopping import stop_platform
+
+    home = load_settings().home_path
+    stopped = stop_platform(home, console.print)
+    console.print(f"Stopped: {', '.join(stopped)}." if stopped else f"Nothing runs on {home}.", soft_wrap=True)
+
+
+@app.command()
+def status(
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
+) -> None:
+    """Tell what runs on this BRAIN_HOME: each part, its process, address, readiness; and which model predicts.
+
+    Exit codes: 0 a platform runs, 3 none does.
+
+    Examples:
+      brain status
+
+      brain status --json
+    """
+    from brain_cli.status import look
+
+    found = look(load_settings())
+    if as_json:
+        typer.echo(found.model_dump_json())
+    else:
+        _show(found)
+    raise typer.Exit(found.exit_code)
+
+
+@app.command()
 def doctor() -> None:
-    """Tell versions, what is reachable and what is missing."""
+    """Tell versions, what is reachable and what is missing, with what to do about it; starts and changes nothing.
+
+    Exit codes: 0 all that must be there is there, 1 something is missing.
+
+    Examples:
+      brain doctor
+
+      BRAIN_SOURCE__URI=gs://bucket/images brain doctor
+    """
     from brain_cli.doctor import examine
 
     findings = examine(load_settings())
     table = Table("part", "state", "detail")
     colours = {"ok": "green", "off": "yellow", "missing": "red"}
     for finding in findings:
-        table.add_row(finding.name, f"[{colours[finding.state]}]{finding.state}[/]", finding.detail)
+        table.add_row(finding.name, f"[{colours[finding.state]}]{finding.state}[/]", escape(finding.detail))
     console.print(table)
     raise typer.Exit(1 if any(finding.state == "missing" for finding in findings) else 0)
 
 
 @app.command()
 def serve() -> None:
-    """Run the prediction API alone."""
+    """Run the prediction API alone; it needs BRAIN_DATABASE__URL.
+
+    Example:
+      BRAIN_DATABASE__URL=postgresql://user:password@host/brain brain serve
+    """
     from serving.main import main as serve_main
 
     serve_main()
@@ -89,7 +144,11 @@ def serve() -> None:
 def dashboard(
     address: Annotated[str, typer.Option(help="Address to listen on; 0.0.0.0 only inside a container.")] = "127.0.0.1",
 ) -> None:
-    """Run the pages alone."""
+    """Run the pages alone; they find the API at BRAIN_DASHBOARD__API_URL.
+
+    Example:
+      BRAIN_DASHBOARD__API_URL=http://127.0.0.1:8000 brain dashboard
+    """
     from brain_cli.parts import dashboard_command
 
     raise typer.Exit(subprocess.call(dashboard_command(load_settings().dashboard.port, address)))
@@ -97,7 +156,11 @@ def dashboard(
 
 @app.command()
 def ship() -> None:
-    """Deliver the log spool to Elasticsearch until stopped."""
+    """Deliver the log spool to Elasticsearch until stopped; it needs BRAIN_LOGS__ELASTICSEARCH_URL.
+
+    Example:
+      BRAIN_LOGS__ELASTICSEARCH_URL=http://127.0.0.1:9200 brain ship
+    """
     from brain_core.events import configure_logging
     from brain_core.shipping import Shipper
 
@@ -111,7 +174,11 @@ def ship() -> None:
 
 @database_commands.command("upgrade")
 def database_upgrade() -> None:
-    """Bring the tables to the newest version."""
+    """Bring the tables to the newest version; safe to repeat.
+
+    Example:
+      BRAIN_DATABASE__URL=postgresql://user:password@host/brain brain db upgrade
+    """
     from brain_core.database import upgrade_database
 
     upgrade_database(load_settings().database_url)
@@ -120,7 +187,11 @@ def database_upgrade() -> None:
 
 @elastic_commands.command("setup")
 def elastic_setup() -> None:
-    """Install the index template in Elasticsearch; safe to repeat."""
+    """Install the index template in Elasticsearch; safe to repeat.
+
+    Example:
+      BRAIN_LOGS__ELASTICSEARCH_URL=http://127.0.0.1:9200 brain elk setup
+    """
     from brain_cli.parts import ROOT
     from brain_core.elasticsearch_setup import open_client, set_up
 
@@ -142,8 +213,22 @@ def _fail(message: str, code: int) -> NoReturn:
     sys.exit(code)
 
 
-def _as_interrupt(_number: int, _frame: FrameType | None) -> NoReturn:
-    raise KeyboardInterrupt
+def _run(settings: Settings, once: bool) -> None:
+    from brain_cli.build import Build, build_everything, verify
+    from brain_cli.dagster_client import DagsterClient
+    from brain_cli.platform import running_platform
+
+    started_at = time.time()
+    with running_platform(settings, lambda message: console.print(f"  {message}")) as platform:
+        client = DagsterClient(f"http://127.0.0.1:{settings.dagster.port}")
+        check_alive, interval_s = platform.supervisor.check, settings.source.sensor_interval_s
+        build_everything(Build(client, console, check_alive, started_at, interval_s))
+        faults = verify(client)
+        for fault in faults:
+            console.print(f"[red]{fault}[/red]")
+        if once:
+            raise typer.Exit(1 if faults else 0)
+        _watch(platform)
 
 
 def _watch(platform: "Platform") -> None:
@@ -158,6 +243,26 @@ def _watch(platform: "Platform") -> None:
             time.sleep(WATCH_INTERVAL_S)
     except KeyboardInterrupt:
         console.print("Stopping…")
+
+
+def _show(found: "PlatformStatus") -> None:
+    model = f"Model: {found.champion}" if found.champion else "No model was published yet."
+    if found.state == "stopped":
+        console.print(f"Nothing runs on {found.home}. {model}", soft_wrap=True)
+        if found.leftovers:
+            console.print(f"A killed platform left {len(found.leftovers)} processes. `brain down` stops them.")
+        return
+    table = Table("part", "state", "process", "address", "since (UTC)")
+    for part in found.parts:
+        state = "[green]ready[/]" if part.is_ready else "[yellow]not ready[/]" if part.is_alive else "[red]ended[/]"
+        table.add_row(part.name, state, str(part.pid), part.url, _time(part.since))
+    console.print(f"{found.home}: {found.state}, process {found.pid}, since {_time(found.since or 0)}", soft_wrap=True)
+    console.print(table)
+    console.print(model)
+
+
+def _time(seconds: float) -> str:
+    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%d %H:%M:%S}"
 
 
 if __name__ == "__main__":

@@ -1,3 +1,6 @@
+import json
+import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -6,25 +9,50 @@ import pytest
 from typer.testing import CliRunner
 
 from brain_cli.main import app
+from brain_cli.processes import ProcessId
+from brain_cli.record import PartRecord, PlatformRecord, write_record
 
 BRAIN = str(Path(sys.executable).parent / "brain")
 
 
 def brain(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    import os
-
     return subprocess.run(
         [BRAIN, *arguments], capture_output=True, text=True, env={**os.environ, **environment}, timeout=60
     )
 
 
-@pytest.mark.parametrize(
-    "command", [[], ["up"], ["doctor"], ["serve"], ["dashboard"], ["ship"], ["db"], ["db", "upgrade"], ["elk", "setup"]]
-)
+COMMANDS = [
+    ["up"],
+    ["down"],
+    ["status"],
+    ["doctor"],
+    ["serve"],
+    ["dashboard"],
+    ["ship"],
+    ["db", "upgrade"],
+    ["elk", "setup"],
+    ["data", "versions"],
+    ["data", "show"],
+]
+
+
+@pytest.mark.parametrize("command", [[], ["db"], ["elk"], ["data"], *COMMANDS], ids=" ".join)
 def test_every_command_has_help(command):
     result = CliRunner().invoke(app, [*command, "--help"])
     assert result.exit_code == 0
     assert "Usage:" in result.output
+
+
+@pytest.mark.parametrize("command", [command for command in COMMANDS if command[0] != "data"], ids=" ".join)
+def test_the_help_shows_an_example(command):
+    output = CliRunner().invoke(app, [*command, "--help"]).output
+    assert "Example" in output
+    assert f"brain {' '.join(command)}" in output.partition("Example")[2]
+
+
+def test_no_command_is_without_a_test_of_its_help():
+    shown = CliRunner().invoke(app, ["--help"]).output
+    assert {command[0] for command in COMMANDS} == set(re.findall(r"^. (\w+) {2,}[A-Z]", shown, re.MULTILINE))
 
 
 def test_the_notice_stands_in_the_help():
@@ -48,6 +76,35 @@ def test_an_unknown_option_is_exit_code_2():
     result = brain("up", "--twice")
     assert result.returncode == 2
     assert "No such option" in result.stderr
+
+
+def test_status_of_nothing_is_exit_code_3(tmp_path):
+    result = brain("status", BRAIN_HOME=str(tmp_path))
+    assert result.returncode == 3
+    assert result.stdout == f"Nothing runs on {tmp_path}. No model was published yet.\n"
+
+
+def test_status_as_json(tmp_path):
+    result = brain("status", "--json", BRAIN_HOME=str(tmp_path))
+    assert result.returncode == 3
+    assert json.loads(result.stdout)["state"] == "stopped"
+
+
+def test_stopping_nothing_is_a_success_that_says_so(tmp_path):
+    result = brain("down", BRAIN_HOME=str(tmp_path))
+    assert (result.returncode, result.stdout) == (0, f"Nothing runs on {tmp_path}.\n")
+
+
+def test_a_status_shows_each_part(tmp_path):
+    this = ProcessId.of(os.getpid())
+    assert this is not None
+    part = PartRecord(name="dagster-daemon", process=this, ready_at=1.0)
+    write_record(tmp_path, PlatformRecord(supervisor=this, phase="running", parts=(part,)))
+    result = brain("status", BRAIN_HOME=str(tmp_path))
+    assert result.returncode == 0
+    assert f"running, process {os.getpid()}, since " in result.stdout
+    (line,) = [line for line in result.stdout.splitlines() if "dagster-daemon" in line]
+    assert " ready " in line
 
 
 def test_doctor_prints_a_table(tmp_path):
