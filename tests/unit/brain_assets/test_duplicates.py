@@ -2,13 +2,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from brain_assets.ml.duplicates import duplicate_groups, published_split_leakage
-from brain_assets.ml.ingestion import ingest
+from brain_assets.ml.duplicates import LINK_COLUMNS, duplicate_groups, find_duplicates
+from brain_assets.ml.fingerprints import DETAIL_SIZE
+from brain_assets.ml.fingerprints import ORIENTATIONS as LINK_ORIENTATIONS
 from brain_assets.ml.sources import Source
 from brain_assets.ml.statistics import image_statistics
 from brain_core.imaging import decode, encode_jpeg, resize
 from brain_core.storage import LocalBucket
-from tests.fixtures_images import distinct_pixels, statistics_of
+from tests.fixtures_images import distinct_pixels, ingest_all, statistics_of
 
 ORIENTATIONS = {
     f"{'mirrored' if mirrored else 'upright'}-{90 * turns}": (mirrored, turns)
@@ -65,10 +66,15 @@ def test_uniform_images_are_copies_only_when_their_pixels_are_equal():
     assert groups_of({"a": black, "b": white, "c": black}) == [{"a", "c"}, {"b"}]
 
 
-def test_copies_are_found_across_blocks(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("brain_assets.ml.duplicates._BLOCK_ROWS", 3)
-    images = {f"{seed:02d}": distinct_pixels(seed % 10)[:, :: -1 if seed >= 10 else 1] for seed in range(20)}
-    assert groups_of(images) == [{f"{seed:02d}", f"{seed + 10:02d}"} for seed in range(10)]
+def test_copies_are_found_in_a_set_that_is_too_large_to_compare_everything():
+    images = {f"{seed:03d}": distinct_pixels(seed % 150)[:, :: -1 if seed >= 150 else 1] for seed in range(300)}
+    assert groups_of(images) == [{f"{seed:03d}", f"{seed + 150:03d}"} for seed in range(150)]
+
+
+def test_crowd_of_images_alike_is_one_group():
+    random, original = np.random.default_rng(0), distinct_pixels(1, 32).astype(int)
+    noisy = {f"{n:03d}": np.clip(original + random.normal(0, 5, original.shape), 0, 255) for n in range(600)}
+    assert len(groups_of({key: pixels.astype(np.uint8) for key, pixels in noisy.items()})) == 1
 
 
 def test_groups_are_numbered_by_first_key_whatever_the_row_order():
@@ -87,47 +93,76 @@ def test_groups_are_numbered_by_first_key_whatever_the_row_order():
 def test_no_images_are_no_groups():
     table = duplicate_groups(statistics_of({}))
     assert table.empty
-    assert list(table.columns) == ["key", "group", "upright_group", "group_size"]
+    assert list(table.columns) == ["key", "group", "upright_group", "group_size", "related_group"]
+    assert find_duplicates(statistics_of({})).links.columns.tolist() == list(LINK_COLUMNS)
 
 
-def leakage_tables() -> tuple[pd.DataFrame, pd.DataFrame]:
-    rows = [
-        # key, label, published split, group, upright group
-        ("a", "glioma", "Training", 0, 0),
-        ("b", "glioma", "Testing", 0, 0),
-        ("c", "glioma", "Testing", 0, 1),
-        ("d", "glioma", "Testing", 1, 2),
-        ("e", "notumor", "Testing", 2, 3),
-        ("f", "notumor", "Testing", 2, 3),
-    ]
-    table = pd.DataFrame(rows, columns=["key", "label", "published_split", "group", "upright_group"])
-    return table[["key", "label", "published_split"]], table[["key", "group", "upright_group"]]
+def linked(images: dict[str, np.ndarray]) -> dict[tuple[str, str], dict[str, object]]:
+    links = find_duplicates(with_detail(images)).links
+    return {(link["key_a"], link["key_b"]): link for link in links.to_dict("records")}
 
 
-def test_leakage_counts_testing_images_with_a_training_copy():
-    leakage = published_split_leakage(*leakage_tables()).set_index("label")
-    assert leakage["testing_images"].to_dict() == {"glioma": 3, "notumor": 2, "all": 5}
-    assert leakage["leaked_images"].to_dict() == {"glioma": 2, "notumor": 0, "all": 2}
-    assert leakage["leaked_share"].to_dict() == pytest.approx({"glioma": 2 / 3, "notumor": 0, "all": 0.4})
-    assert leakage["upright_leaked_share"].to_dict() == pytest.approx({"glioma": 1 / 3, "notumor": 0, "all": 0.2})
+def with_detail(images: dict[str, np.ndarray]) -> pd.DataFrame:
+    return statistics_of(images).assign(detail=[resize(pixels, DETAIL_SIZE).tobytes() for pixels in images.values()])
 
 
-def test_leakage_is_empty_without_a_published_split():
-    manifest, groups = leakage_tables()
-    leakage = published_split_leakage(manifest.assign(published_split=""), groups)
-    assert leakage.empty
-    assert {"label", "leaked_share"} <= set(leakage.columns)
+def textured(seed: int, texture: int) -> np.ndarray:
+    """Coarse pixels of one seed under a fine texture of another: alike as thumbnails, different in detail."""
+    fine = np.random.default_rng(texture).integers(-20, 21, (64, 64))
+    return np.clip(distinct_pixels(seed) * 0.6 + 50 + fine, 0, 255).astype(np.uint8)
 
 
-def test_leakage_leaves_out_images_without_a_group():
-    manifest, groups = leakage_tables()
-    leakage = published_split_leakage(manifest, groups[groups["key"] != "d"]).set_index("label")
-    assert leakage.loc["glioma", "testing_images"] == 2
+def test_link_names_the_orientation_that_turns_the_first_into_the_second():
+    for index, name in enumerate(ORIENTATIONS):
+        link = linked({"a": distinct_pixels(1), "b": oriented(distinct_pixels(1), name)})["a", "b"]
+        assert link["orientation"] == LINK_ORIENTATIONS[index]
+        assert link["is_copy"]
+        assert link["is_upright"] == (index == 0)
+        assert link["correlation"] == pytest.approx(1, abs=1e-3)
+
+
+def test_exact_copies_are_linked_with_the_first_of_them_only():
+    pixels = distinct_pixels(1)
+    links = linked({"c": pixels, "a": pixels, "b": pixels, "d": pixels[:, ::-1]})
+    assert [pair for pair, link in links.items() if link["is_exact"]] == [("a", "b"), ("a", "c")]
+    assert ("a", "d") in links
+    assert len(links) == 3
+
+
+def test_near_image_that_differs_in_detail_is_related_but_no_copy():
+    images = {"a": textured(1, 1), "b": textured(1, 2), "c": distinct_pixels(9)}
+    assert 0.98 < linked(images)["a", "b"]["correlation"] < 0.995
+    assert not linked(images)["a", "b"]["is_copy"]
+    groups = duplicate_groups(with_detail(images))
+    assert groups["group"].tolist() == [0, 1, 2]
+    assert groups["related_group"].tolist() == [0, 0, 1]
+
+
+def test_copy_with_another_contrast_is_told_by_its_detail():
+    original = textured(1, 1)
+    altered = (255 * (original / 255) ** 2.2).astype(np.uint8)
+    link = linked({"a": original, "b": altered[::-1]})["a", "b"]
+    assert link["correlation"] < 0.995
+    assert link["detail_correlation"] > 0.83
+    assert link["is_copy"]
+    assert link["orientation"] == "mirrored, turned 180"
+
+
+def test_without_detail_every_link_counts_as_a_copy():
+    table = duplicate_groups(statistics_of({"a": textured(1, 1), "b": textured(1, 2)}))
+    assert table["group"].tolist() == table["related_group"].tolist() == [0, 0]
+
+
+def test_links_do_not_depend_on_the_row_order():
+    statistics = with_detail({str(n): distinct_pixels(n % 20)[:: -1 if n > 30 else 1] for n in range(60)})
+    shuffled = find_duplicates(statistics.sample(frac=1, random_state=1)).links
+    pd.testing.assert_frame_equal(shuffled, find_duplicates(statistics).links)
+    assert len(shuffled) >= 40
 
 
 @pytest.mark.real_data
 def test_real_images_have_duplicates_that_share_a_label(real_subset: Source, bucket: LocalBucket):
-    manifest = ingest(real_subset, bucket)
+    manifest = ingest_all(real_subset, bucket)
     groups = duplicate_groups(image_statistics(bucket, manifest))
     labels = groups.merge(manifest, on="key").groupby("group")["label"].nunique()
     assert groups["group"].nunique() < groups["upright_group"].nunique() < len(groups)
