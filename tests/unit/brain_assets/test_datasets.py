@@ -1,6 +1,7 @@
 import errno
 import io
 import os
+import tracemalloc
 
 import numpy as np
 import pandas as pd
@@ -127,6 +128,24 @@ def test_copies_keep_group_and_key_and_are_stored_and_taken_again(tmp_path):
     assert second.groups.tolist() == [0, 1, 2, 3, 4] * 3
     store.write("augmented_dataset", second)
     np.testing.assert_array_equal(store.read("augmented_dataset", ImageSet).images[:], second.images[:])
+
+
+def test_memory_does_not_grow_with_the_number_of_images(tmp_path, monkeypatch):
+    monkeypatch.setattr("brain_assets.shards.IMAGES_PER_SHARD", 16)
+    monkeypatch.setattr(datasets, "BLOCK_IMAGES", 16)
+    bucket, table = slices(tmp_path)
+    peaks = []
+    # The first round is a warm-up: what is imported and cached then is not of interest.
+    for times in (2, 10, 40):
+        many = pd.concat([table] * times, ignore_index=True)
+        tracemalloc.start()
+        copies = augmented_image_set(image_set(many, bucket, bucket), AugmentationConfig(copies=3))
+        AssetStore(bucket).write("augmented_dataset", copies)
+        assert len(AssetStore(bucket).read("augmented_dataset", ImageSet)) == 20 * times
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+    # 600 images more are 9.8 MB of pixels.
+    assert peaks[2] < peaks[1] + 1_000_000
 
 
 def test_training_takes_batches_from_stored_images(tmp_path):
