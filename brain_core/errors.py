@@ -21,6 +21,7 @@
     + SourceMissing
     + SourceEmpty
     + SourceClassUnknown
+    + AnnotationsUnreadable
   x DataVersionUnknown
   x TrainingError
   x StartupError
@@ -117,6 +118,10 @@ class SourceEmpty(SourceError):
 
 class SourceClassUnknown(SourceError):
     """The source holds a class folder that is not one of `labels.CLASSES`."""
+
+
+class AnnotationsUnreadable(SourceError):
+    """The annotations beside the images are no table, or name no images."""
 
 
 class DataVersionUnknown(BrainError):
