@@ -15,7 +15,12 @@ class SplitParameters(dg.Config):
 
     validation_share: float = Field(0.1, gt=0, lt=0.5, description="Share of the groups that tune the training.")
     test_share: float = Field(0.2, gt=0, lt=0.5, description="Share of the groups that only judge.")
-    seed: int = Field(0, description="Another seed is another division.")
+    seed: int = Field(0, description="Another seed is another division of what was not divided before.")
+
+    @property
+    def fractions(self) -> tuple[float, float, float]:
+        """Of train, validation and test."""
+        return 1 - self.validation_share - self.test_share, self.validation_share, self.test_share
 
 
 class AugmentationParameters(dg.Config):

@@ -1,9 +1,10 @@
 """What the model is trained on and judged by."""
 
 import dagster as dg
+import numpy as np
 import pandas as pd
 
-from brain_assets.asset_store import ImageSet, version_of
+from brain_assets.asset_store import AssetStore, ImageSet, version_of
 from brain_assets.config import AugmentationParameters
 from brain_assets.metadata import picture, table
 from brain_assets.resources import BucketResource
@@ -27,31 +28,35 @@ def training_set(dataset_splits: pd.DataFrame, feedback_set: pd.DataFrame) -> dg
 
 @dg.asset(group_name="training", kinds={"numpy"})
 def augmented_dataset(
-    training_set: pd.DataFrame, bucket: BucketResource, config: AugmentationParameters
+    training_set: pd.DataFrame, annotations: pd.DataFrame, bucket: BucketResource, config: AugmentationParameters
 ) -> dg.MaterializeResult[ImageSet]:
-    """The training images and their altered copies as uint8 arrays: rotation, shift, shear, zoom, horizontal flip.
+    """The training images and their altered copies as mapped uint8 shards: rotation, shift, shear, zoom, flip.
 
-    In the replaced system: `augment_input_data`.
+    Only copies of new images are made. In the replaced system: `augment_input_data`.
     """
-    from brain_assets.ml.datasets import augmented_image_set, image_set
-    from brain_assets.ml.plots import augmentation_sheet
+    from brain_assets.ml.datasets import augmented_image_set, image_set, new_copies
+    from brain_assets.ml.plots import before_and_after
 
-    originals = image_set(training_set[training_set["part"] == "train"], bucket.data(), bucket.inference())
-    augmented = augmented_image_set(originals, config.to_augmentation())
-    first, copies = augmented.images[:SHOWN], augmented.images[len(originals) : len(originals) + SHOWN]
+    rows = training_set[training_set["part"] == "train"]
+    originals = image_set(rows, bucket.data(), bucket.inference(), annotations)
+    earlier = AssetStore(bucket.data()).read_former("augmented_dataset", ImageSet)
+    augmented = augmented_image_set(originals, config.to_augmentation(), earlier)
     return dg.MaterializeResult(
         value=augmented,
         metadata={
             "rows": len(augmented),
             "originals": len(originals),
-            "size_mb": round(augmented.images.nbytes / 1e6, 1),
-            "before_and_after": picture(augmentation_sheet(first, copies if len(copies) else first)),
+            "new_copies": new_copies(augmented, earlier),
+            "with_box": int((~np.isnan(augmented.boxes).any(axis=1)).sum()),
+            "before_and_after": picture(before_and_after(augmented, len(originals))),
         },
     )
 
 
 @dg.asset(group_name="training", kinds={"numpy"})
-def transformed_test_set(dataset_splits: pd.DataFrame, bucket: BucketResource) -> dg.MaterializeResult[ImageSet]:
+def transformed_test_set(
+    dataset_splits: pd.DataFrame, annotations: pd.DataFrame, bucket: BucketResource
+) -> dg.MaterializeResult[ImageSet]:
     """The test images as the model sees them, unaltered.
 
     In the replaced system: `transform_testing_data`.
@@ -60,13 +65,14 @@ def transformed_test_set(dataset_splits: pd.DataFrame, bucket: BucketResource) -
     from brain_assets.ml.plots import contact_sheet
 
     test = dataset_splits[dataset_splits["part"] == "test"].assign(origin="source")
-    images = image_set(test, bucket.data(), bucket.inference())
+    images = image_set(test, bucket.data(), bucket.inference(), annotations)
+    shown = slice(0, 4 * SHOWN)
     return dg.MaterializeResult(
         value=images,
         data_version=dg.DataVersion(version_of(test[["key", "label"]])),
         metadata={
             "rows": len(images),
             "groups": int(test["group"].nunique()),
-            "contact_sheet": picture(contact_sheet(images.images[: 4 * SHOWN])),
+            "contact_sheet": picture(contact_sheet(images.images[shown], boxes=images.boxes[shown])),
         },
     )

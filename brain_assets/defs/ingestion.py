@@ -16,12 +16,13 @@ MAX_IMBALANCE = 10.0
 batches = dg.DynamicPartitionsDefinition(name="batch")
 
 
-@dg.observable_source_asset(group_name="ingestion")
+@dg.observable_source_asset(
+    group_name="ingestion",
+    description="What the source holds; its data version is the hash of the listing. `source_sensor` looks at it. "
+    "In the replaced system: `check_source`, `check_source_flag`.",
+)
 def source_images(source: SourceResource, bucket: BucketResource) -> dg.DataVersion:
-    """What the source holds; its data version is the hash of the listing. `source_sensor` looks at it.
-
-    In the replaced system: `check_source`, `check_source_flag`.
-    """
+    """Look at the source."""
     from brain_assets.ml.batches import plan_batches
 
     return dg.DataVersion(plan_batches(source.open(), bucket.data(), source.batch_size).fingerprint)

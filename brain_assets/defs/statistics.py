@@ -6,9 +6,16 @@ import pandas as pd
 from brain_assets.asset_store import version_of
 from brain_assets.config import SplitParameters
 from brain_assets.defs.ingestion import batches
-from brain_assets.metadata import picture, table
-from brain_assets.resources import BucketResource
+from brain_assets.metadata import picture, progress_log, table
+from brain_assets.ml.versions import keep_finding
+from brain_assets.resources import BucketResource, SourceResource
 from brain_core.descriptors import DESCRIPTOR_NAMES
+
+IN_PICTURE = "all_in_picture"
+"""The shortcuts that a model can see, taken together."""
+
+NO_ANNOTATIONS = b"file\n"
+"""What an empty `annotations.csv` looks like."""
 
 
 @dg.asset(group_name="statistics", partitions_def=batches, kinds={"parquet"})
@@ -21,7 +28,7 @@ def image_statistics(
     """
     from brain_assets.ml.statistics import image_statistics as compute
 
-    statistics = compute(bucket.data(), raw_images)
+    statistics = compute(bucket.data(), raw_images, progress_log(context, "images described"))
     return dg.MaterializeResult(
         value=statistics.assign(batch=context.partition_key),
         data_version=dg.DataVersion(version_of(statistics[["key", "pixel_sha256"]])),
@@ -68,48 +75,113 @@ def histograms(current_statistics: pd.DataFrame) -> dg.MaterializeResult[pd.Data
     )
 
 
+@dg.asset(group_name="statistics", kinds={"parquet"})
+def annotations(
+    image_manifest: pd.DataFrame, current_statistics: pd.DataFrame, source: SourceResource
+) -> dg.MaterializeResult[pd.DataFrame]:
+    """Patient, plane, slice and tumour box of each image, where known: from `annotations.csv` beside the source.
+
+    Patients of the public data set are known to the product. Rows that cannot be used are listed with the reason.
+    """
+    from brain_assets.ml.annotations import annotate, read_annotations
+    from brain_assets.ml.patients import patients_of, public_patients, with_public
+
+    known = annotate(image_manifest, read_annotations(source.open().annotations() or NO_ANNOTATIONS))
+    rows = with_public(known.table, public_patients(current_statistics))
+    patients = patients_of(rows)
+    return dg.MaterializeResult(
+        value=rows,
+        data_version=dg.DataVersion(version_of(rows)),
+        metadata={
+            "rows": int(rows.drop(columns="key").notna().any(axis=1).sum()),
+            "images_with_patient": int(patients["key"].nunique()),
+            "patients": int(patients["patient"].nunique()),
+            "images_with_box": int(rows["x0"].notna().sum()),
+            "left_out": table(known.problems),
+        },
+    )
+
+
 @dg.asset(group_name="statistics", kinds={"parquet", "scipy"})
 def duplicate_groups(
-    image_manifest: pd.DataFrame, current_statistics: pd.DataFrame
+    image_manifest: pd.DataFrame, current_statistics: pd.DataFrame, annotations: pd.DataFrame, bucket: BucketResource
 ) -> dg.MaterializeResult[pd.DataFrame]:
     """Which images are copies of each other: exact, resized, re-encoded, mirrored or rotated.
 
     The published split leaks: the table says by class how many published Testing images are copies of Training images.
     """
-    from brain_assets.ml.duplicates import duplicate_groups as find
-    from brain_assets.ml.duplicates import published_split_leakage
+    from brain_assets.ml.duplicates import find_duplicates
+    from brain_assets.ml.leakage import published_split_leakage
+    from brain_assets.ml.patients import patients_of
 
-    groups = find(current_statistics)
+    found = find_duplicates(current_statistics)
+    leakage = published_split_leakage(image_manifest, found.groups, patients_of(annotations))
+    keep_finding(bucket.data(), image_manifest, "leakage", leakage)
     return dg.MaterializeResult(
-        value=groups,
-        data_version=dg.DataVersion(version_of(groups[["key", "group"]])),
+        value=found.groups,
+        data_version=dg.DataVersion(version_of(found.groups[["key", "group"]])),
         metadata={
-            "rows": len(groups),
-            "groups": int(groups["group"].nunique()),
-            "largest_group": int(groups["group"].value_counts().max()),
-            "published_split_leakage": table(published_split_leakage(image_manifest, groups)),
+            "rows": len(found.groups),
+            "groups": int(found.groups["group"].nunique()),
+            "largest_group": int(found.groups["group_size"].max()),
+            "links": len(found.links),
+            "published_split_leakage": table(leakage),
         },
     )
 
 
 @dg.asset(group_name="statistics", kinds={"parquet"})
 def dataset_splits(
-    image_manifest: pd.DataFrame, duplicate_groups: pd.DataFrame, config: SplitParameters
+    image_manifest: pd.DataFrame,
+    current_statistics: pd.DataFrame,
+    duplicate_groups: pd.DataFrame,
+    annotations: pd.DataFrame,
+    bucket: BucketResource,
+    config: SplitParameters,
 ) -> dg.MaterializeResult[pd.DataFrame]:
-    """Train, validation and test, divided by duplicate group, stratified by class.
+    """Train, validation and test, divided by what hangs together by copies and patients, stratified by class.
 
-    Slices of one patient may still be shared between the parts: patients are not known here.
+    Sticky: a test image stays one, and what hangs together with it goes to test too; `pulled_over` lists those.
     """
+    from brain_assets.ml.earlier_splits import earlier_parts
+    from brain_assets.ml.patients import components, patients_of
     from brain_assets.ml.splits import assign_splits
 
-    validation, test = config.validation_share, config.test_share
-    splits = assign_splits(duplicate_groups, image_manifest, (1 - validation - test, validation, test), config.seed)
+    together = components(duplicate_groups, patients_of(annotations))
+    images = current_statistics[["key", "label", "pixel_sha256"]]
+    splits = assign_splits(together, images, config.fractions, config.seed, earlier_parts(bucket.data()))
     splits = splits.merge(image_manifest[["key", "source"]], on="key", validate="one_to_one")
-    sizes = splits.groupby(["part", "label"]).agg(images=("key", "size"), groups=("group", "nunique")).reset_index()
+    counts = {"images": ("key", "size"), "groups": ("group", "nunique"), "components": ("component", "nunique")}
+    sizes = splits.groupby(["part", "label"]).agg(**counts).reset_index()
+    keep_finding(bucket.data(), image_manifest, "splits", sizes)
     return dg.MaterializeResult(
         value=splits,
-        data_version=dg.DataVersion(version_of(splits[["key", "part"]])),
-        metadata={"rows": len(splits), "sizes": table(sizes)},
+        data_version=dg.DataVersion(version_of(splits[["key", "label", "part"]])),
+        metadata={
+            "rows": len(splits),
+            "components": int(splits["component"].nunique()),
+            "sizes": table(sizes),
+            "pulled_over": table(splits.loc[splits["pulled_from"].notna(), ["key", "pulled_from", "part"]]),
+        },
+    )
+
+
+@dg.asset(group_name="statistics", kinds={"parquet", "scikitlearn"})
+def shortcut_audit(
+    image_manifest: pd.DataFrame,
+    current_statistics: pd.DataFrame,
+    duplicate_groups: pd.DataFrame,
+    bucket: BucketResource,
+) -> dg.MaterializeResult[pd.DataFrame]:
+    """How well the class is told from what no doctor would use: size, compression, border, orientation, file name."""
+    from brain_assets.ml.shortcuts import shortcut_audit as audit
+    from brain_assets.ml.shortcuts import shortcut_plot
+
+    found = audit(image_manifest, current_statistics, duplicate_groups)
+    plot = shortcut_plot(found)
+    keep_finding(bucket.data(), image_manifest, "shortcuts", found, {"shortcuts.png": plot})
+    return dg.MaterializeResult(
+        value=found, metadata={"rows": len(found), "audit": table(found), "plot": picture(plot)}
     )
 
 
@@ -133,3 +205,26 @@ def no_duplicate_crosses_a_split(dataset_splits: pd.DataFrame) -> dg.AssetCheckR
 
     crossing = crossing_groups(dataset_splits)
     return dg.AssetCheckResult(passed=not crossing, metadata={"crossing_groups": len(crossing)})
+
+
+@dg.asset_check(asset=dataset_splits, blocking=True, additional_ins={"annotations": dg.AssetIn("annotations")})
+def no_patient_crosses_a_split(dataset_splits: pd.DataFrame, annotations: pd.DataFrame) -> dg.AssetCheckResult:
+    """No patient, as far as patients are known, has images in two parts."""
+    from brain_assets.ml.patients import patients_of
+    from brain_assets.ml.splits import crossing_groups
+
+    by_patient = patients_of(annotations).merge(dataset_splits[["key", "part"]], on="key")
+    by_patient["number"] = pd.factorize(by_patient["patient"])[0]
+    crossing = crossing_groups(by_patient, "number")
+    patients = int(by_patient["patient"].nunique())
+    return dg.AssetCheckResult(
+        passed=not crossing, metadata={"crossing_patients": len(crossing), "known_patients": patients}
+    )
+
+
+@dg.asset_check(asset=shortcut_audit)
+def no_shortcut_tells_the_class(shortcut_audit: pd.DataFrame) -> dg.AssetCheckResult:
+    """No trait beside the brain tells the class better than chance; a warning, since only people can act on it."""
+    found = shortcut_audit[shortcut_audit["is_shortcut"].astype(bool)]
+    names = ", ".join(found["shortcut"]) or "none"
+    return dg.AssetCheckResult(passed=found.empty, severity=dg.AssetCheckSeverity.WARN, metadata={"shortcuts": names})

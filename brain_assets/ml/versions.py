@@ -4,12 +4,14 @@ A manifest is kept under the hash of its content, and an index says when each wa
 """
 
 import io
+import json
+from collections.abc import Mapping
 from datetime import datetime
 
 import pandas as pd
 
 from brain_assets.asset_store import version_of
-from brain_core.data_versions import INDEX_KEY, DataVersion, data_versions
+from brain_core.data_versions import INDEX_KEY, DataVersion, Finding, data_versions, report_key, write_finding
 from brain_core.errors import DataVersionUnknown
 from brain_core.storage import Bucket, asset_key, write_json
 
@@ -34,6 +36,24 @@ def keep_version(bucket: Bucket, manifest: pd.DataFrame, created_at: datetime) -
     entries = [*known.values(), entry]
     write_json(bucket, INDEX_KEY, {"versions": [entry.model_dump(mode="json") for entry in entries]})
     return entry
+
+
+def keep_finding(
+    bucket: Bucket,
+    manifest: pd.DataFrame,
+    finding: Finding,
+    rows: pd.DataFrame,
+    files: Mapping[str, bytes] | None = None,
+) -> None:
+    """Keep what was found out about a manifest's version, and the files that show it, for the Data page.
+
+    Raises:
+        StorageError: the bucket is away.
+    """
+    version = manifest_version(manifest)
+    for name, content in (files or {}).items():
+        bucket.write(report_key(version, name), content)
+    write_finding(bucket, version, finding, json.loads(rows.to_json(orient="records")))
 
 
 def read_version(bucket: Bucket, version: str) -> tuple[DataVersion, pd.DataFrame]:

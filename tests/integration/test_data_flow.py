@@ -10,14 +10,15 @@ from brain_assets.asset_store import AssetStore
 from brain_assets.definitions import build_definitions
 from brain_assets.defs.automation import BATCH, LAST_OF_BATCH
 from brain_assets.ml.versions import read_version
-from brain_core.data_versions import data_versions
+from brain_core.data_versions import data_versions, read_finding, report_key
 from brain_core.labels import CLASSES
 from brain_core.settings import load_settings
 from brain_core.storage import LocalBucket
 from tests.fixtures_images import distinct_jpeg
 
 DATA_ASSETS = (
-    "image_manifest", "current_statistics", "histograms", "duplicate_groups", "dataset_splits", "transformed_test_set",
+    "image_manifest", "current_statistics", "annotations", "histograms", "duplicate_groups", "dataset_splits",
+    "shortcut_audit", "transformed_test_set",
 )  # fmt: skip
 
 
@@ -129,6 +130,46 @@ def test_only_new_images_are_read_and_removed_and_replaced_ones_leave_the_manife
     assert after.images == 24
 
 
+def test_slices_of_one_patient_stay_together_and_bad_annotations_are_listed(pipeline):
+    rows = [f"glioma/{seed:02}.jpg,p1,0.1,0.1,0.4,0.5" for seed in range(0, 16, 4)]
+    pipeline.write("annotations.csv", "\n".join(["file,patient,x0,y0,x1,y1", *rows, "absent.jpg,p2,,,,"]).encode())
+    pipeline.ingest()
+    result = pipeline.build()
+    assert result.success
+    splits = result.output_for_node("dataset_splits").set_index("key")
+    same_patient = [f"data/Training/glioma/{seed:02}.jpg" for seed in range(0, 16, 4)]
+    assert splits.loc[same_patient, "part"].nunique() == 1
+    assert splits.loc[same_patient, "group"].nunique() == 4
+    metadata = result.asset_materializations_for_node("annotations")[0].metadata
+    assert metadata["images_with_box"].value == 4
+    assert "absent.jpg" in str(metadata["left_out"].value)
+
+
+def test_a_test_image_stays_one_and_what_hangs_together_with_it_follows(pipeline):
+    pipeline.ingest()
+    before = pipeline.build().output_for_node("dataset_splits").set_index("key")["part"]
+    test_key = before.index[before == "test"][0]
+    label = test_key.split("/")[2]
+    copy = (pipeline.bucket.root / test_key).read_bytes()
+    pipeline.write(f"{label}/copy.jpg", copy)
+    for seed in range(200, 212):
+        pipeline.write(f"{CLASSES[seed % 4]}/{seed}.jpg", distinct_jpeg(seed))
+    pipeline.ingest()
+    after = pipeline.build().output_for_node("dataset_splits").set_index("key")["part"]
+    assert after.loc[before.index].equals(before)
+    assert after[f"data/Training/{label}/copy.jpg"] == "test"
+
+
+def test_what_was_found_out_is_kept_for_the_data_page(pipeline):
+    pipeline.ingest()
+    pipeline.build()
+    (version,) = data_versions(pipeline.bucket)
+    assert len(read_finding(pipeline.bucket, version.version, "splits")) == 12
+    assert read_finding(pipeline.bucket, version.version, "leakage") == []
+    assert read_finding(pipeline.bucket, version.version, "shortcuts")[0]["note"]
+    assert pipeline.bucket.exists(report_key(version.version, "shortcuts.png"))
+
+
 def test_unreadable_images_are_listed_and_too_many_of_them_stop_everything_below(pipeline):
     pipeline.write("glioma/zero.jpg", b"")
     pipeline.write("glioma/text.jpg", b"not an image")
@@ -175,7 +216,9 @@ def test_new_data_flows_down_by_itself_from_check_to_check(pipeline):
     pipeline.ingest()
     assert pipeline.flows() == {"image_manifest"}
     pipeline.make("image_manifest")
-    assert pipeline.flows() == {"current_statistics", "histograms", "duplicate_groups", "dataset_splits"}
+    assert pipeline.flows() == {
+        "current_statistics", "annotations", "histograms", "duplicate_groups", "dataset_splits", "shortcut_audit",
+    }  # fmt: skip
 
 
 def test_new_data_stops_at_a_failed_check(pipeline):

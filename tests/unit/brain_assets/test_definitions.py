@@ -6,7 +6,7 @@ from brain_core.settings import load_settings
 
 ASSETS = {
     "source_images", "raw_images", "image_manifest", "image_statistics", "current_statistics",
-    "histograms", "duplicate_groups", "dataset_splits", "feedback_set",
+    "annotations", "shortcut_audit", "histograms", "duplicate_groups", "dataset_splits", "feedback_set",
     "training_set", "augmented_dataset", "transformed_test_set", "trained_model", "model_evaluation",
     "inference_bundle", "promotion", "reference_profile", "recent_predictions", "drift_report",
 }  # fmt: skip
@@ -55,6 +55,7 @@ def test_what_must_hold_blocks(definitions):
     blocking = {key.name for key in graph.asset_check_keys if graph.get_check_spec(key).blocking}
     assert blocking == {
         "source_is_not_empty", "images_decode", "classes_are_known", "no_duplicate_crosses_a_split",
+        "no_patient_crosses_a_split",
         "onnx_equals_keras", "bundle_verifies", "no_used_correction_copies_a_test_image",
     }  # fmt: skip
 
