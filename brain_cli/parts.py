@@ -52,6 +52,9 @@ load_from:
       location_name: brain_assets
 """
 
+_AFTER_CODE = ("dagster-code",)
+"""Dagit and the daemon need the process that loads the assets; the pages let it have the processor first."""
+
 _SOCKET_PATH_LENGTH = 100
 """Unix allows little more for the path of a socket."""
 
@@ -189,7 +192,7 @@ def _dagit(settings: Settings) -> Part:
         port=port,
         port_setting="BRAIN_DAGSTER__PORT",
         ready_path="/server_info",
-        after=("dagster-code",),
+        after=_AFTER_CODE,
         title="Dagit",
     )
 
@@ -197,14 +200,20 @@ def _dagit(settings: Settings) -> Part:
 def _daemon(settings: Settings) -> Part:
     command = (_script("dagster-daemon"), "run", "-w", str(dagster_workspace(settings.home_path)))
     line = "Instance is configured with the following daemons"
-    return Part("dagster-daemon", command, ready_line=line, after=("dagster-code",))
+    return Part("dagster-daemon", command, ready_line=line, after=_AFTER_CODE)
 
 
 def _serving(settings: Settings) -> Part:
     command = (sys.executable, "-m", "serving.main")
     port = settings.serving.port
     return Part(
-        "serving", command, port=port, port_setting="BRAIN_SERVING__PORT", ready_path="/livez", title="Prediction API"
+        "serving",
+        command,
+        port=port,
+        port_setting="BRAIN_SERVING__PORT",
+        ready_path="/livez",
+        after=_AFTER_CODE,
+        title="Prediction API",
     )
 
 
@@ -216,6 +225,7 @@ def _dashboard(settings: Settings) -> Part:
         port=port,
         port_setting="BRAIN_DASHBOARD__PORT",
         ready_path="/_stcore/health",
+        after=_AFTER_CODE,
         title="Dashboard",
     )
 

@@ -206,7 +206,13 @@ def _is_ready(running: _Running) -> bool:
     part = running.part
     if part.port is None:
         return running.log.holds(part.ready_line)
-    return _listens(running.process.pid, part.port) and answers(part.ready_url)
+    # The cheapest question first: asking costs the processor time that the parts need to start.
+    return _is_open(part.port) and answers(part.ready_url) and _listens(running.process.pid, part.port)
+
+
+def _is_open(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex((LOOPBACK, port)) == 0
 
 
 def _listens(pid: int, port: int) -> bool:
