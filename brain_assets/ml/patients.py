@@ -67,28 +67,28 @@ def public_slices(annotations: pd.DataFrame, statistics: pd.DataFrame) -> pd.Dat
     return slices.sort_values("name", ignore_index=True)
 
 
-def known_patients(annotations: pd.DataFrame, public: pd.DataFrame) -> pd.DataFrame:
-    """Both sources of patients in one table: `key` and `patient`; an image that both know has two rows."""
-    both = pd.concat([annotations[["key", "patient"]], public[["key", "patient"]]], ignore_index=True)
-    return both.dropna(subset=["patient"]).drop_duplicates(ignore_index=True)
-
-
 def with_public(annotations: pd.DataFrame, public: pd.DataFrame) -> pd.DataFrame:
-    """The annotations with `public_patient`, and with the public slice where no other is known.
+    """Complete what people annotated by what the product knows of the public data set.
 
     Args:
-        annotations: `annotations.ANNOTATION_COLUMNS`.
-        public: see `public_patients`.
+        annotations: the table of `annotations.annotate`.
+        public: as `public_patients` gives it.
+
+    Returns:
+        The annotations with `public_patient`; `patient` and `slice` are taken from `public` where nobody gave them.
     """
-    known = public.set_index("key").reindex(annotations["key"])
-    slices = annotations["slice"].where(annotations["slice"].notna(), known["slice"].to_numpy())
-    return annotations.assign(public_patient=known["patient"].to_numpy(), slice=slices)
+    known = annotations[["key"]].merge(public, on="key", how="left", validate="one_to_one")
+    known = known.astype(object).where(known.notna(), None).set_axis(annotations.index)
+    rows = annotations.assign(public_patient=known["patient"])
+    for name in ("patient", "slice"):
+        rows[name] = rows[name].where(rows[name].notna(), known[name])
+    return rows
 
 
-def patients_of(annotations: pd.DataFrame) -> pd.DataFrame:
-    """`key` and `patient` of a table that `with_public` made."""
-    public = annotations[["key", "public_patient"]].rename(columns={"public_patient": "patient"})
-    return known_patients(annotations, public)
+def patients_of(rows: pd.DataFrame) -> pd.DataFrame:
+    """`key` and `patient` of the rows that `with_public` made; two rows where a person and the product both know."""
+    named = [rows[["key", name]].set_axis(["key", "patient"], axis=1) for name in ("patient", "public_patient")]
+    return pd.concat(named).dropna(subset=["patient"]).drop_duplicates(ignore_index=True)
 
 
 def components(groups: pd.DataFrame, patients: pd.DataFrame | None = None) -> pd.DataFrame:

@@ -1,15 +1,25 @@
-"""Train, validation and test by duplicate group, so that no copy of an image is on both sides."""
+"""Train, validation and test by component, so that no copy and no patient of an image is on both sides.
+
+A component is what holds together by copies and by patients, see `patients.components`. Earlier assignments are kept:
+a test image stays a test image, whatever is added later.
+"""
 
 import hashlib
 import math
+from collections.abc import Iterator
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from brain_core.errors import SettingsError
 
 PARTS = ("train", "validation", "test")
 DEFAULT_FRACTIONS = (0.7, 0.1, 0.2)
+
+_FILL_ORDER = tuple(PARTS.index(part) for part in ("train", "test", "validation"))
+
+Weights = NDArray[np.float64]
 
 
 def assign_splits(
@@ -17,48 +27,117 @@ def assign_splits(
     manifest: pd.DataFrame,
     fractions: tuple[float, float, float] = DEFAULT_FRACTIONS,
     seed: int = 0,
+    earlier: pd.DataFrame | None = None,
 ) -> pd.DataFrame:
-    """Give whole groups to the parts, class by class; the same for the same groups and seed, whatever the row order.
+    """Give whole components to the parts, class by class; the same for the same seed, whatever the row order.
 
-    The fractions are of the groups of a class. A class with at least three groups is in every part. A group whose
-    images disagree about the label counts for its most frequent one.
+    The fractions are of the duplicate groups of a class, met as well as whole components allow. A class with at least
+    three components is in every part, as far as earlier assignments leave it free. A component whose images disagree
+    about the label counts for its most frequent one.
 
     Args:
-        groups: `key` and `group`, see `duplicates.duplicate_groups`.
-        manifest: `key` and `label`.
+        groups: `key`, `group` and, where patients are known, `component`; see `duplicates.duplicate_groups` and
+            `patients.components`. Without `component` every group is its own.
+        manifest: `key` and `label`; `pixel_sha256` too where `earlier` knows images by it.
         fractions: of `PARTS`; each above 0, together 1.
-        seed: chooses another assignment.
+        seed: chooses another assignment of what is not decided by `earlier`.
+        earlier: `part` by `key`, by `pixel_sha256` or by both. A component with an earlier test image goes wholly to
+            test, else one with an earlier validation image to validation, else one with a train image to train.
 
     Returns:
-        One row an image, sorted by key: `key`, `label` (its own), `group`, `part`, and `is_representative`, true for
-        the first key of each group.
+        One row an image, sorted by key: `key`, `label` (its own), `group`, `component`, `part`, `is_representative`,
+        true for the first key of each group, and `pulled_from`, the earlier part of an image that had to leave it
+        because its component reaches into a stricter one (None for all others).
 
     Raises:
-        SettingsError: the fractions are not as described.
+        SettingsError: the fractions are not as described, or `earlier` names another part.
     """
     if min(fractions) <= 0 or not math.isclose(sum(fractions), 1.0):
         raise SettingsError(f"The split fractions {fractions} must each be above 0 and add up to 1.")
-    images = groups[["key", "group"]].merge(manifest[["key", "label"]], on="key", validate="one_to_one")
-    images = images.sort_values("key", ignore_index=True)
-    images["part"] = images["group"].map(_part_by_group(images, fractions, seed))
+    images = _labelled(groups, manifest)
+    before = _earlier_ranks(images, earlier)
+    kept = before.groupby(images["component"]).max()
+    parts = _part_by_component(images, kept[kept >= 0], np.asarray(fractions), seed)
+    images["part"] = images["component"].map(parts)
     images["is_representative"] = ~images["group"].duplicated()
-    return images[["key", "label", "group", "part", "is_representative"]]
+    images["pulled_from"] = _pulled_from(images["part"], before)
+    return images[["key", "label", "group", "component", "part", "is_representative", "pulled_from"]]
 
 
-def crossing_groups(splits: pd.DataFrame) -> list[int]:
-    """Groups that have images in more than one part, sorted; empty for everything that `assign_splits` made."""
-    parts = splits.groupby("group")["part"].nunique()
+def crossing_groups(splits: pd.DataFrame, column: str = "group") -> list[int]:
+    """Groups (or components) that have images in more than one part, sorted; empty for what `assign_splits` made."""
+    parts = splits.groupby(column)["part"].nunique()
     return sorted(int(group) for group in parts.index[parts > 1])
 
 
-def _part_by_group(images: pd.DataFrame, fractions: tuple[float, float, float], seed: int) -> dict[int, str]:
+def _labelled(groups: pd.DataFrame, manifest: pd.DataFrame) -> pd.DataFrame:
+    wanted = [name for name in ("key", "label", "pixel_sha256") if name in manifest]
+    known = groups[["key", "group"]].assign(component=groups["component" if "component" in groups else "group"])
+    if "pixel_sha256" not in wanted and "pixel_sha256" in groups:
+        known["pixel_sha256"] = groups["pixel_sha256"]
+    return known.merge(manifest[wanted], on="key", validate="one_to_one").sort_values("key", ignore_index=True)
+
+
+def _earlier_ranks(images: pd.DataFrame, earlier: pd.DataFrame | None) -> "pd.Series[int]":
+    """Position in `PARTS` of each image's strictest earlier part, -1 for a new image."""
+    ranks = pd.Series(-1, index=images.index)
+    if earlier is None:
+        return ranks
+    unknown = sorted(set(earlier["part"].astype(str)) - set(PARTS))
+    if unknown:
+        raise SettingsError(f"The earlier split has the parts {unknown}; only {list(PARTS)} are known.")
+    rank = earlier["part"].map(PARTS.index).astype(int)
+    for name in [name for name in ("key", "pixel_sha256") if name in images and name in earlier]:
+        strictest = rank.groupby(earlier[name]).max()
+        ranks = ranks.combine(images[name].map(strictest).fillna(-1).astype(int), max)
+    return ranks
+
+
+def _pulled_from(parts: "pd.Series[str]", before: "pd.Series[int]") -> list[str | None]:
+    names = [PARTS[rank] if rank >= 0 else None for rank in before]
+    return [name if name != part else None for name, part in zip(names, parts, strict=True)]
+
+
+def _part_by_component(images: pd.DataFrame, kept: "pd.Series[int]", fractions: Weights, seed: int) -> dict[int, str]:
     # `images` is sorted by key, so that `first` does not depend on the order in which it came.
-    table = images.groupby("group").agg(label=("label", _most_frequent), first_key=("key", "first"))
+    table = images.groupby("component").agg(
+        label=("label", _most_frequent), first_key=("key", "first"), weight=("group", "nunique")
+    )
     table["order"] = [_shuffled(key, seed) for key in table["first_key"]]
+    table["kept"] = kept.reindex(table.index, fill_value=-1)
     parts: dict[int, str] = {}
     for _, members in table.sort_values("order").groupby("label", sort=True):
-        parts.update(zip(members.index, _parts(len(members), fractions), strict=True))
+        parts.update(_divided(members, fractions))
     return parts
+
+
+def _divided(members: pd.DataFrame, fractions: Weights) -> Iterator[tuple[int, str]]:
+    """Part of each component of one class, in the order of the rows but for the heavy ones, which come first."""
+    weights = members["weight"].to_numpy(dtype=np.float64)
+    wanted = fractions * weights.sum()
+    kept = members["kept"].to_numpy()
+    filled = np.array([weights[kept == part].sum() for part in range(len(PARTS))])
+    names = members.index.to_numpy()
+    yield from ((int(names[i]), PARTS[kept[i]]) for i in np.flatnonzero(kept >= 0))
+    free = np.flatnonzero(kept < 0)
+    # What is heavier than the smallest part should be is placed while there is still room to balance it.
+    heavy = weights[free] > wanted.min()
+    order = [*free[heavy][np.argsort(-weights[free][heavy], kind="stable")], *free[~heavy]]
+    for position, index in enumerate(order):
+        part = _best_part(filled, wanted, weights[index], len(order) - position)
+        filled[part] += weights[index]
+        yield int(names[index]), PARTS[part]
+
+
+def _best_part(filled: Weights, wanted: Weights, weight: float, remaining: int) -> int:
+    """Where a component of this weight makes sum((filled - wanted)^2 / wanted) smallest.
+
+    For components of weight 1 this is Sainte-Lague's apportionment. The last components fill empty parts.
+    """
+    empty = [part for part in _FILL_ORDER if filled[part] == 0]
+    allowed = empty[:remaining] if remaining <= len(empty) else list(_FILL_ORDER)
+    cost = (2 * (filled - wanted) + weight) / wanted
+    return min(allowed, key=lambda part: float(cost[part]))
 
 
 def _most_frequent(labels: "pd.Series[str]") -> str:
@@ -67,11 +146,3 @@ def _most_frequent(labels: "pd.Series[str]") -> str:
 
 def _shuffled(key: str, seed: int) -> str:
     return hashlib.sha256(f"{seed}/{key}".encode()).hexdigest()
-
-
-def _parts(count: int, fractions: tuple[float, float, float]) -> list[str]:
-    if count < len(PARTS):
-        return ["train", "test"][:count]
-    validation = int(np.clip(round(count * fractions[1]), 1, count - 2))
-    test = int(np.clip(round(count * fractions[2]), 1, count - 1 - validation))
-    return ["train"] * (count - validation - test) + ["validation"] * validation + ["test"] * test

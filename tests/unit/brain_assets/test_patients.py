@@ -11,9 +11,10 @@ from brain_assets.ml.patients import (
     PUBLIC_COLUMNS,
     PUBLIC_SLICES_FILE,
     components,
-    known_patients,
+    patients_of,
     public_patients,
     public_slices,
+    with_public,
 )
 from brain_assets.ml.phantoms import draw_slice
 from brain_core.descriptors import thumbnail
@@ -65,11 +66,20 @@ def test_phantoms_with_public_names_never_match():
     assert public_patients(statistics_of(drawn)).empty
 
 
-def test_known_patients_keeps_both_opinions_and_no_unknown_one():
-    own = pd.DataFrame({"key": ["a", "b", "c"], "patient": ["p1", None, "p2"], "x0": 0.0})
-    public = pd.DataFrame({"key": ["a", "b"], "slice": ["1", "2"], "patient": ["figshare-1", "figshare-1"]})
-    rows = known_patients(own, public).to_numpy().tolist()
-    assert rows == [["a", "p1"], ["c", "p2"], ["a", "figshare-1"], ["b", "figshare-1"]]
+def test_public_patients_complete_what_people_annotated():
+    own = pd.DataFrame({"key": list("abc"), "patient": ["p1", None, None], "slice": [None, None, "9"], "x0": 0.5})
+    public = pd.DataFrame({"key": ["b", "a"], "slice": ["1", "2"], "patient": ["figshare-1", "figshare-2"]})
+    rows = with_public(own, public)
+    assert rows["patient"].tolist() == ["p1", "figshare-1", None]
+    assert rows["slice"].tolist() == ["2", "1", "9"]
+    assert rows["x0"].tolist() == [0.5] * 3
+    both = patients_of(rows).to_numpy().tolist()
+    assert sorted(both) == [["a", "figshare-2"], ["a", "p1"], ["b", "figshare-1"]]
+
+
+def test_nothing_known_is_no_patient():
+    own = pd.DataFrame({"key": ["a"], "patient": [None], "slice": [None]})
+    assert patients_of(with_public(own, pd.DataFrame(columns=list(PUBLIC_COLUMNS)))).empty
 
 
 def test_components_join_copies_and_patients_in_chains():

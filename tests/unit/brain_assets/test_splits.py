@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from brain_assets.ml.patients import components
 from brain_assets.ml.splits import PARTS, assign_splits, crossing_groups
 from brain_core.errors import SettingsError
 from brain_core.labels import CLASSES
@@ -96,3 +97,103 @@ def test_fractions_that_do_not_add_up_are_refused(fractions: tuple[float, float,
 def test_crossing_groups_names_each_group_in_two_parts():
     splits = pd.DataFrame({"group": np.array([4, 4, 2, 2, 9]), "part": ["train", "test", "train", "train", "test"]})
     assert crossing_groups(splits) == [4]
+
+
+def with_components(rows: list[tuple[int, int, str]]) -> Tables:
+    """Groups and manifest of images with a group, a patient and a label, joined to components."""
+    groups, manifest = tables([(group, label) for group, _, label in rows])
+    patients = groups[["key"]].assign(patient=[str(patient) for _, patient, _ in rows])
+    return components(groups, patients), manifest.assign(pixel_sha256=[f"hash-{key}" for key in manifest["key"]])
+
+
+IMAGES = st.lists(st.tuples(st.integers(0, 40), st.integers(0, 25), st.sampled_from(CLASSES)), max_size=80)
+EARLIER = st.dictionaries(st.integers(0, 90), st.sampled_from(PARTS), max_size=30)
+
+
+@settings(deadline=None, max_examples=40)
+@given(rows=IMAGES, seed=st.integers(0, 3), earlier=EARLIER, by=st.sampled_from(["key", "pixel_sha256"]))
+def test_earlier_assignments_are_kept_and_nothing_crosses(rows, seed, earlier, by):
+    groups, manifest = with_components(rows)
+    before = earlier_table(earlier, by)
+    splits = assign_splits(groups, manifest, seed=seed, earlier=before)
+    for column in ("group", "component"):
+        assert crossing_groups(splits, column) == []
+    known = splits["key"].map(lambda key: earlier.get(int(key.removesuffix(".jpg"))))
+    for _, members in splits.assign(known=known).groupby("component"):
+        strictest = max((PARTS.index(part) for part in members["known"].dropna()), default=None)
+        if strictest is not None:
+            assert set(members["part"]) == {PARTS[strictest]}
+    moved = known.notna() & (known != splits["part"])
+    assert splits["pulled_from"].where(moved).dropna().tolist() == known[moved].tolist()
+    assert splits.loc[~moved, "pulled_from"].isna().all()
+    shuffled = assign_splits(
+        groups.sample(frac=1, random_state=1),
+        manifest.sample(frac=1, random_state=2),
+        seed=seed,
+        earlier=before.sample(frac=1, random_state=3),
+    )
+    assert shuffled.equals(splits)
+
+
+@settings(deadline=None, max_examples=20)
+@given(rows=IMAGES, more=IMAGES, seed=st.integers(0, 3))
+def test_test_images_stay_test_images_whatever_is_added(rows, more, seed):
+    first = assign_splits(*with_components(rows), seed=seed)
+    second = assign_splits(*with_components(rows + more), seed=seed, earlier=first[["key", "part"]])
+    tested = first.loc[first["part"] == "test", "key"]
+    assert set(second.set_index("key").loc[tested, "part"]) <= {"test"}
+
+
+def earlier_table(parts: dict[int, str], by: str) -> pd.DataFrame:
+    keys = [f"{number:05d}.jpg" for number in parts]
+    names = keys if by == "key" else [f"hash-{key}" for key in keys]
+    return pd.DataFrame({by: pd.Series(names, dtype=object), "part": pd.Series(list(parts.values()), dtype=object)})
+
+
+def test_training_images_that_a_test_component_pulls_over_are_listed():
+    rows = [(0, 0, "glioma"), (1, 0, "glioma"), (2, 1, "glioma"), (3, 2, "glioma")]
+    earlier = earlier_table({0: "test", 1: "train", 2: "train"}, "key")
+    splits = assign_splits(*with_components(rows), earlier=earlier)
+    assert splits["part"].tolist()[:3] == ["test", "test", "train"]
+    assert splits["pulled_from"].tolist() == [None, "train", None, None]
+
+
+def test_earlier_table_may_know_some_images_by_key_and_some_by_pixels():
+    rows = [(number, number, "glioma") for number in range(4)]
+    both = pd.concat([earlier_table({0: "test"}, "key"), earlier_table({1: "validation"}, "pixel_sha256")])
+    assert assign_splits(*with_components(rows), earlier=both)["part"].tolist()[:2] == ["test", "validation"]
+
+
+def test_new_components_fill_what_earlier_ones_left_empty():
+    groups, manifest = many_groups(50)
+    first = {number: "train" for number in range(len(groups)) if manifest["label"][number] == "glioma"}
+    kept = dict(list(first.items())[:60])
+    splits = assign_splits(groups, manifest, earlier=earlier_table(kept, "key"))
+    parts = splits[(splits["label"] == "glioma") & splits["is_representative"]]["part"].value_counts()
+    assert parts["test"] == pytest.approx(10, abs=1)
+    assert parts["validation"] == pytest.approx(5, abs=1)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_components_of_very_different_sizes_are_balanced(seed: int):
+    random = np.random.default_rng(seed)
+    sizes = [150, 60, 40, *random.geometric(0.12, 100).tolist()]
+    rows = [(n, patient, "glioma") for patient, size in enumerate(sizes) for n in [0] * size]
+    rows = [(number, patient, label) for number, (_, patient, label) in enumerate(rows)]
+    splits = assign_splits(*with_components(rows), seed=seed)
+    shares = splits["part"].value_counts(normalize=True)
+    assert shares.to_dict() == pytest.approx({"train": 0.7, "validation": 0.1, "test": 0.2}, abs=0.02)
+
+
+def test_large_components_are_not_all_for_training():
+    """The test part would otherwise only know patients with few slices."""
+    sizes = [1 + patient % 10 for patient in range(300)]
+    rows = [(0, patient, "glioma") for patient, size in enumerate(sizes) for _ in range(size)]
+    splits = assign_splits(*with_components([(n, patient, label) for n, (_, patient, label) in enumerate(rows)]))
+    mean_sizes = splits.groupby(["part", "component"]).size().groupby("part").mean()
+    assert mean_sizes["test"] == pytest.approx(mean_sizes["train"], rel=0.35)
+
+
+def test_unknown_earlier_part_is_refused():
+    with pytest.raises(SettingsError, match="holdout"):
+        assign_splits(*many_groups(3), earlier=pd.DataFrame({"key": ["00000.jpg"], "part": ["holdout"]}))
