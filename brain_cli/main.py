@@ -236,8 +236,8 @@ def _watch(platform: "Platform") -> None:
     for part in platform.parts:
         if part.title:
             table.add_row(part.title, part.url)
-    console.print(table)
     try:
+        console.print(table)
         while True:
             platform.supervisor.check()
             time.sleep(WATCH_INTERVAL_S)
