@@ -32,6 +32,8 @@ ORIENTATIONS = (
     "mirrored, turned 270",
 )
 """Mirrored left-right or not, then turned counter-clockwise by so many degrees."""
+INVERSE_ORIENTATION = {name: name for name in ORIENTATIONS} | {"turned 90": "turned 270", "turned 270": "turned 90"}
+"""What turns an image back; every mirroring is its own inverse."""
 
 _FREQUENCIES = 12
 _HASHED_FREQUENCIES = 16

@@ -2,7 +2,10 @@
 
 import pandas as pd
 
+from brain_assets.ml.fingerprints import INVERSE_ORIENTATION
+
 ALL_CLASSES = "all"
+PAIR_COLUMNS = ("key", "training_key", "label", "orientation", "correlation")
 
 
 def published_split_leakage(
@@ -39,6 +42,43 @@ def published_split_leakage(
         figures["leaked_or_shared_share"] = ("is_leaked_or_shared", "mean")
     by_class = pd.concat([testing, testing.assign(label=ALL_CLASSES)]).groupby("label", sort=False)
     return by_class.agg(**figures).reset_index()
+
+
+def leaked_pairs(manifest: pd.DataFrame, links: pd.DataFrame) -> pd.DataFrame:
+    """Each published `Testing` image beside the `Training` image that is its closest copy.
+
+    Args:
+        manifest: `key`, `label`, `published_split`.
+        links: see `duplicates.Duplicates.links`; only copies count.
+
+    Returns:
+        `PAIR_COLUMNS`, sorted by key: `orientation` turns the training image into the testing image, `correlation` is
+        that of their thumbnails when so turned. Leaked images whose copy is only reached through a third are left out.
+    """
+    images = manifest[["key", "label", "published_split"]].merge(_same_pixels(manifest["key"], links), on="key")
+    testing = images[images["published_split"] == "Testing"]
+    training = images.loc[images["published_split"] == "Training", ["key", "original"]]
+    training = training.rename(columns={"key": "training_key", "original": "training_original"})
+    pairs = testing.merge(_turns(images["original"], links), on="original").merge(training, on="training_original")
+    pairs = pairs.sort_values(["key", "correlation", "training_key"], ascending=[True, False, True])
+    return pairs.drop_duplicates("key").reset_index(drop=True)[list(PAIR_COLUMNS)]
+
+
+def _same_pixels(keys: "pd.Series[str]", links: pd.DataFrame) -> pd.DataFrame:
+    """The first image of equal pixels for each key: only that one is linked with other images."""
+    exact = links[links["is_exact"].astype(bool)].set_index("key_b")["key_a"]
+    return pd.DataFrame({"key": keys, "original": keys.map(exact).fillna(keys)})
+
+
+def _turns(originals: "pd.Series[str]", links: pd.DataFrame) -> pd.DataFrame:
+    """How a `training_original` becomes an `original`, from either end of each link and for the original itself."""
+    copies = links[links["is_copy"].astype(bool) & ~links["is_exact"].astype(bool)]
+    names = ["training_original", "original", "orientation", "correlation"]
+    forth = copies[["key_a", "key_b", "orientation", "correlation"]].set_axis(names, axis=1)
+    back = copies[["key_b", "key_a", "orientation", "correlation"]].set_axis(names, axis=1)
+    back["orientation"] = back["orientation"].map(INVERSE_ORIENTATION)
+    itself = pd.DataFrame({"training_original": originals.unique(), "original": originals.unique()})
+    return pd.concat([forth, back, itself.assign(orientation="same", correlation=1.0)], ignore_index=True)
 
 
 def _with_patients(testing: pd.DataFrame, training: pd.DataFrame, patients: pd.DataFrame) -> pd.DataFrame:
