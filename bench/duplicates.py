@@ -26,7 +26,6 @@ from rich.table import Table
 from brain_assets.ml.annotations import annotate, read_annotations
 from brain_assets.ml.duplicates import MIN_CORRELATION, Duplicates, find_duplicates
 from brain_assets.ml.fingerprints import (
-    DETAIL_SIZE,
     ORIENTATIONS,
     invariant_features,
     near_pairs,
@@ -35,8 +34,8 @@ from brain_assets.ml.fingerprints import (
 )
 from brain_assets.ml.leakage import published_split_leakage
 from brain_assets.ml.patients import components, patients_of, public_patients, with_public
-from brain_core.descriptors import thumbnail
-from brain_core.imaging import decode, encode_jpeg, resize
+from brain_core.descriptors import detail, thumbnail
+from brain_core.imaging import decode, encode_jpeg
 
 PLANTED = 400
 SYNTHETIC = (12_500, 25_000, 50_000, 100_000)
@@ -113,7 +112,7 @@ def described(root: Path) -> tuple[pd.DataFrame, float]:
 def fingerprint_columns(grey: NDArray[np.uint8]) -> tuple[str, bytes, bytes]:
     """`pixel_sha256`, `thumbnail` and `detail` of one image."""
     pixel_hash = hashlib.sha256(repr(grey.shape).encode() + grey.tobytes()).hexdigest()
-    return pixel_hash, thumbnail(grey).tobytes(), resize(grey, DETAIL_SIZE).tobytes()
+    return pixel_hash, thumbnail(grey).tobytes(), detail(grey).tobytes()
 
 
 def manifest_of(statistics: pd.DataFrame) -> pd.DataFrame:

@@ -46,9 +46,10 @@ class TrainingParameters(dg.Config):
 
     architecture: str = Field("compact_cnn", description="A name of `brain_assets.ml.model`.")
     epochs: int = Field(12, ge=1, le=500, description="At most so many passes over the training images.")
-    min_steps: int = Field(350, ge=1, description="A small data set is passed over as often as these steps take.")
+    min_steps: int = Field(120, ge=1, description="A small data set is passed over as often as these steps take.")
     batch_size: int = Field(32, ge=1, le=1024)
     learning_rate: float = Field(2e-3, gt=0, le=1)
+    cell_weight: float = Field(1.0, ge=0, description="Of learning where the tumour is, where boxes are known.")
     patience: int = Field(4, ge=1, description="Epochs without a lower validation loss after which training ends.")
     seed: int = 0
 

@@ -11,6 +11,7 @@ from brain_core.imaging import DecodedImage, resize
 
 HISTOGRAM_BINS = 256
 THUMBNAIL_SIZE = 32
+DETAIL_SIZE = 64
 DARK_BELOW = 24
 """Grey value from which a pixel is not background; noise and JPEG artefacts stay below."""
 
@@ -23,7 +24,7 @@ class Descriptors:
         brightness: mean grey value, [0, 255].
         contrast: standard deviation of the grey values, [0, 127.5].
         entropy_bits: Shannon entropy of the grey histogram, [0, 8].
-        sharpness: variance of the 4-neighbour Laplacian of the 128-pixel image.
+        sharpness: variance of the 4-neighbour Laplacian of the image's `detail`.
         aspect_ratio: width divided by height.
         channel_spread: see `DecodedImage.channel_spread`.
     """
@@ -62,9 +63,21 @@ def histogram(grey: NDArray[np.uint8], counts: NDArray[np.int64] | None = None) 
     return (counts / grey.size).astype(np.float32)
 
 
-def thumbnail(grey: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """The image as uint8 (32, 32)."""
-    return resize(grey, THUMBNAIL_SIZE)
+def detail(grey: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """The image as uint8 (64, 64): enough to tell a copy of a slice from the next slice."""
+    return resize(grey, DETAIL_SIZE)
+
+
+def thumbnail(grey: NDArray[np.uint8], known: NDArray[np.uint8] | None = None) -> NDArray[np.uint8]:
+    """The image as uint8 (32, 32): rounded means of two by two pixels of its detail.
+
+    Args:
+        grey: uint8 (H, W).
+        known: the image's `detail`, where it is known already.
+    """
+    fine = (detail(grey) if known is None else known).astype(np.uint16)
+    total = fine[::2, ::2] + fine[1::2, ::2] + fine[::2, 1::2] + fine[1::2, 1::2]
+    return ((total + 2) // 4).astype(np.uint8)
 
 
 def dark_margins(grey: NDArray[np.uint8]) -> dict[str, float]:
@@ -78,12 +91,15 @@ def dark_margins(grey: NDArray[np.uint8]) -> dict[str, float]:
     return dict(zip(MARGIN_NAMES, (left, top, right, bottom), strict=True))
 
 
-def describe(image: DecodedImage, counts: NDArray[np.int64] | None = None) -> Descriptors:
+def describe(
+    image: DecodedImage, counts: NDArray[np.int64] | None = None, fine: NDArray[np.uint8] | None = None
+) -> Descriptors:
     """All descriptors of one image.
 
     Args:
         image: the image.
         counts: its `grey_counts`, where they are known already.
+        fine: its `detail`, likewise.
     """
     counts = grey_counts(image.grey) if counts is None else counts
     brightness = float(counts @ _GREY_VALUES) / image.grey.size
@@ -92,7 +108,7 @@ def describe(image: DecodedImage, counts: NDArray[np.int64] | None = None) -> De
         brightness=brightness,
         contrast=math.sqrt(variance),
         entropy_bits=_entropy_bits(histogram(image.grey, counts)),
-        sharpness=_sharpness(resize(image.grey, 128)),
+        sharpness=_sharpness(detail(image.grey) if fine is None else fine),
         aspect_ratio=image.width / image.height,
         channel_spread=image.channel_spread,
     )

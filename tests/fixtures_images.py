@@ -71,7 +71,7 @@ def image_folder(tmp_path: Path) -> Path:
 @pytest.fixture(scope="session")
 def real_subset(tmp_path_factory: pytest.TempPathFactory) -> Source:
     """Every twelfth real image, as links, in the published layout; for tests that are marked `real_data`."""
-    origin = Path(os.environ["BRAIN_TEST_DATA"]).resolve()
+    origin = Path(os.environ["BRAIN_TEST_DATA"]).resolve() / "brain-tumor-mri"
     root = tmp_path_factory.mktemp("real")
     for image in FolderSource(origin).list()[::12]:
         link = root / image.path

@@ -7,9 +7,12 @@ from brain_assets.asset_store import version_of
 from brain_assets.config import SplitParameters
 from brain_assets.defs.ingestion import batches
 from brain_assets.metadata import picture, progress_log, table
-from brain_assets.ml.versions import keep_finding
+from brain_assets.ml.versions import keep_finding, manifest_version
 from brain_assets.resources import BucketResource, SourceResource
 from brain_core.descriptors import DESCRIPTOR_NAMES
+
+PAIRS_SHOWN = 4
+"""In Dagit; the Data page has more of them."""
 
 IN_PICTURE = "all_in_picture"
 """The shortcuts that a model can see, taken together."""
@@ -111,12 +114,15 @@ def duplicate_groups(
     The published split leaks: the table says by class how many published Testing images are copies of Training images.
     """
     from brain_assets.ml.duplicates import find_duplicates
-    from brain_assets.ml.leakage import published_split_leakage
+    from brain_assets.ml.leakage import leaked_pairs, published_split_leakage
+    from brain_assets.ml.leakage_page import leakage_report_html, pair_gallery, shown_pairs
     from brain_assets.ml.patients import patients_of
 
     found = find_duplicates(current_statistics)
     leakage = published_split_leakage(image_manifest, found.groups, patients_of(annotations))
-    keep_finding(bucket.data(), image_manifest, "leakage", leakage)
+    pairs = shown_pairs(leaked_pairs(image_manifest, found.links), bucket.data())
+    page = leakage_report_html(leakage, pairs, data_version=manifest_version(image_manifest))
+    keep_finding(bucket.data(), image_manifest, "leakage", leakage, {"leakage.html": page.encode()})
     return dg.MaterializeResult(
         value=found.groups,
         data_version=dg.DataVersion(version_of(found.groups[["key", "group"]])),
@@ -126,6 +132,7 @@ def duplicate_groups(
             "largest_group": int(found.groups["group_size"].max()),
             "links": len(found.links),
             "published_split_leakage": table(leakage),
+            "leaked_pairs": picture(pair_gallery(pairs[:PAIRS_SHOWN])),
         },
     )
 

@@ -41,7 +41,7 @@ def source_of(table: pd.DataFrame) -> str:
 
 def training_data(augmented: ImageSet, validation: ImageSet) -> TrainingData:
     """What `training.train` takes."""
-    return TrainingData(augmented.images, augmented.labels, validation.images[:], validation.labels)
+    return TrainingData(augmented.images, augmented.labels, validation.images[:], validation.labels, augmented.boxes)
 
 
 def image_set(

@@ -15,7 +15,6 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from brain_assets.ml.fingerprints import (
-    DETAIL_SIZE,
     ORIENTATIONS,
     best_orientations,
     detail_correlations,
@@ -23,10 +22,10 @@ from brain_assets.ml.fingerprints import (
     near_pairs,
     standard_pixels,
 )
-from brain_assets.ml.leakage import published_split_leakage
 from brain_assets.ml.statistics import stacked_thumbnails
+from brain_core.descriptors import DETAIL_SIZE
 
-__all__ = ["LINK_COLUMNS", "Duplicates", "duplicate_groups", "find_duplicates", "published_split_leakage"]
+__all__ = ["LINK_COLUMNS", "Duplicates", "duplicate_groups", "find_duplicates"]
 
 MIN_CORRELATION = 0.98
 CERTAIN_CORRELATION = 0.995

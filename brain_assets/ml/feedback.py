@@ -78,6 +78,7 @@ def _copies_of_test_images(statistics: pd.DataFrame, test_statistics: pd.DataFra
         return set()
     together = pd.concat([statistics, test_statistics], ignore_index=True)
     groups = duplicate_groups(together)
-    test_groups = set(groups.loc[groups["key"].isin(test_statistics["key"]), "group"])
-    touched = groups[groups["group"].isin(test_groups)]["key"]
+    # Near slices too: they show the head of a test image.
+    test_groups = set(groups.loc[groups["key"].isin(test_statistics["key"]), "related_group"])
+    touched = groups[groups["related_group"].isin(test_groups)]["key"]
     return set(touched) & set(statistics["key"])

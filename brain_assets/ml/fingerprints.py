@@ -19,7 +19,6 @@ from scipy.ndimage import uniform_filter
 from brain_core.descriptors import THUMBNAIL_SIZE
 from brain_core.gate import standardised
 
-DETAIL_SIZE = 64
 HASH_BITS = 128
 ORIENTATIONS = (
     "same",

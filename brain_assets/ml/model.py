@@ -1,10 +1,10 @@
 """Network architectures by name.
 
 Every architecture takes `images`, uint8 (N, S, S, 1) as `brain_core.imaging.model_tensor` makes them, and gives
-`logits` float32 (N, 4), `embedding` float32 (N, E) and `activation_map` float32 (N, h, w, 4).
+`logits` float32 (N, 4), `embedding` float32 (N, E), `activation_map` float32 (N, h, w, 4), the probability of each
+class at each cell, and `cells` float32 (N, h, w, 4), the same before the softmax.
 """
 
-import math
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -20,9 +20,8 @@ if TYPE_CHECKING:
 STAGES = ((24, 1), (48, 2), (96, 2))
 """Channels and blocks of the residual stages; every stage but the first halves height and width."""
 
-
-SHARPNESS = 2.0
-"""Of the soft maximum over the cells: 0 would be their mean, infinity their maximum."""
+NO_EVIDENCE = -6.0
+"""A cell's evidence for each tumour before training; some hundred such cells together say "no tumour"."""
 
 
 def build_model(architecture: str = "compact_cnn", input_size: int = MODEL_SIZE) -> "keras.Model":
@@ -66,10 +65,11 @@ def load_weights(model: "keras.Model", weights: bytes) -> None:
 
 
 def _compact_cnn(input_size: int) -> "keras.Model":
-    """Residual network after He et al. 2016 (arXiv:1512.03385), 0.4 M parameters, with a class map for a head.
+    """Residual network after He et al. 2016 (arXiv:1512.03385), 0.6 M parameters, with a class map for a head.
 
-    The class map is the evidence that the decision is made from: the logits are the soft maximum of its cells (Pinheiro
-    and Collobert 2015, arXiv:1411.6228), so a small lesion is not averaged away.
+    The map joins the last stage with the finer one before it (Lin et al. 2017, arXiv:1612.03144). Each cell gives the
+    log-odds of each tumour against none, and the image's are the logarithm of their summed odds: the decision is made
+    from the map and from nothing else.
     """
     import keras
     from keras import layers
@@ -80,28 +80,60 @@ def _compact_cnn(input_size: int) -> "keras.Model":
     # of 0.001 would leave dark images darker: their variance is not much greater.
     x = layers.LayerNormalization(axis=[1, 2, 3], epsilon=1e-5, center=False, scale=False, name="standardise")(x)
     x = layers.ReLU(name="stem_relu")(_convolution(x, STAGES[0][0], "stem", kernel=7, strides=4))
+    stages = []
     for stage, (channels, blocks) in enumerate(STAGES, start=1):
         for block in range(1, blocks + 1):
             halves = stage > 1 and block == 1
             x = _residual_block(x, channels, f"stage{stage}_block{block}", strides=2 if halves else 1)
-    activation_map = layers.Conv2D(len(CLASSES), 1, name="activation_map")(x)
-    outputs = {
-        "logits": _soft_maximum(activation_map),
-        "embedding": layers.GlobalAveragePooling2D(name="embedding")(x),
-        "activation_map": activation_map,
-    }
-    return keras.Model(images, outputs, name="compact_cnn")
+        stages.append(x)
+    features = _joined(stages[-1], stages[-2])
+    evidence = layers.Conv2D(
+        len(CLASSES) - 1, 1, bias_initializer=keras.initializers.Constant(NO_EVIDENCE), name="evidence"
+    )(features)
+    return keras.Model(images, _outputs(evidence, features), name="compact_cnn")
 
 
 ARCHITECTURES: dict[str, Callable[[int], "keras.Model"]] = {"compact_cnn": _compact_cnn}
 
 
-def _soft_maximum(activation_map: Any) -> Any:
+def _joined(coarse: Any, fine: Any) -> Any:
+    """The coarse features on the fine grid, with the fine ones added: (N, h, w, C) of the coarse one's channels."""
+    from keras import layers
+
+    channels = coarse.shape[-1]
+    enlarged = layers.UpSampling2D(_cells_along(coarse, fine), interpolation="bilinear", name="enlarged")(coarse)
+    lateral = _convolution(fine, channels, "lateral", kernel=1)
+    joined = layers.ReLU(name="joined_relu")(layers.Add(name="joined")([enlarged, lateral]))
+    return layers.ReLU(name="head_relu")(_convolution(joined, channels, "head"))
+
+
+def _cells_along(coarse: Any, fine: Any) -> int:
+    """How many cells of the fine grid lie along one of the coarse grid."""
+    return int(fine.shape[1] // coarse.shape[1])
+
+
+def _outputs(evidence: Any, features: Any) -> dict[str, Any]:
+    """The outputs of every architecture, and `cells`: the class scores (N, h, w, 4) of each cell."""
+    import keras
+    from keras import layers
+
+    pooled = keras.ops.logsumexp(evidence, axis=(1, 2))
+    cells = _with_no_tumour(evidence)
+    return {
+        "logits": _with_no_tumour(pooled),
+        "embedding": layers.GlobalAveragePooling2D(name="embedding")(features),
+        "activation_map": layers.Softmax(name="activation_map")(cells),
+        "cells": cells,
+    }
+
+
+def _with_no_tumour(scores: Any) -> Any:
+    """Scores of the tumours, (…, 3), with that of no tumour, which is 0, in its place: (…, 4)."""
     import keras
 
-    cells = activation_map.shape[1] * activation_map.shape[2]
-    pooled = keras.ops.logsumexp(SHARPNESS * activation_map, axis=(1, 2))
-    return (pooled - math.log(cells)) / SHARPNESS
+    place = CLASSES.index("notumor")
+    before, after = scores[..., :place], scores[..., place:]
+    return keras.ops.concatenate([before, keras.ops.zeros_like(scores[..., :1]), after], axis=-1)
 
 
 def _residual_block(x: Any, channels: int, name: str, strides: int) -> Any:

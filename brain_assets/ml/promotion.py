@@ -30,7 +30,7 @@ class PromotionPolicy(BaseModel):
         min_groups: with fewer common test groups the champion stays.
     """
 
-    floor_balanced_accuracy: float = 0.4
+    floor_balanced_accuracy: float = 0.5
     macro_f1_margin: float = 0.01
     recall_margin: float = 0.02
     alpha: float = 0.05

@@ -3,10 +3,10 @@ import pandas as pd
 import pytest
 
 from brain_assets.ml.duplicates import LINK_COLUMNS, duplicate_groups, find_duplicates
-from brain_assets.ml.fingerprints import DETAIL_SIZE
 from brain_assets.ml.fingerprints import ORIENTATIONS as LINK_ORIENTATIONS
 from brain_assets.ml.sources import Source
 from brain_assets.ml.statistics import image_statistics
+from brain_core.descriptors import detail
 from brain_core.imaging import decode, encode_jpeg, resize
 from brain_core.storage import LocalBucket
 from tests.fixtures_images import distinct_pixels, ingest_all, statistics_of
@@ -103,7 +103,7 @@ def linked(images: dict[str, np.ndarray]) -> dict[tuple[str, str], dict[str, obj
 
 
 def with_detail(images: dict[str, np.ndarray]) -> pd.DataFrame:
-    return statistics_of(images).assign(detail=[resize(pixels, DETAIL_SIZE).tobytes() for pixels in images.values()])
+    return statistics_of(images).assign(detail=[detail(pixels).tobytes() for pixels in images.values()])
 
 
 def textured(seed: int, texture: int) -> np.ndarray:

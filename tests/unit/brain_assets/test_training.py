@@ -5,8 +5,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from brain_assets.ml.localisation import peak_in_box
 from brain_assets.ml.model import build_model, load_weights
-from brain_assets.ml.training import class_weights, fit_temperature, softmax, train, vary_intensity
+from brain_assets.ml.training import TrainingData, class_weights, fit_temperature, softmax, train, vary_intensity
 from brain_core.errors import TrainingError
 from tests.fixtures_model import QUICK, texture_data, textures
 
@@ -69,7 +70,26 @@ def test_a_training_learns_and_tells_of_every_epoch(quick_training):
     assert history[-1]["val_accuracy"] > 0.6
     assert history[-1]["loss"] < history[0]["loss"]
     assert [epoch for epoch, _ in quick_training.told] == [1, 2, 3, 4]
-    assert quick_training.told[0][1].keys() == {"loss", "accuracy", "val_loss", "val_accuracy", "learning_rate"}
+    assert quick_training.told[0][1].keys() == {
+        "loss", "cell_loss", "total_loss", "accuracy",
+        "val_loss", "val_cell_loss", "val_total_loss", "val_accuracy", "learning_rate",
+    }  # fmt: skip
+
+
+def test_boxes_teach_the_model_where_to_look():
+    images, labels = textures(64, seed=4)
+    discs = labels == 1
+    boxes = np.full((64, 4), np.nan)
+    for index in np.flatnonzero(discs):
+        rows, columns = np.nonzero(images[index, ..., 0] > 120)
+        boxes[index] = [columns.min() / 32, rows.min() / 32, (columns.max() + 1) / 32, (rows.max() + 1) / 32]
+    data = TrainingData(images, labels, *textures(16, seed=5), boxes)
+    trained = train(data, replace(QUICK, epochs=12))
+    model = build_model(trained.architecture, trained.input_size)
+    load_weights(model, trained.weights)
+    maps = model.predict(images[discs], verbose=0)["activation_map"][..., 1]
+    assert peak_in_box(maps, boxes[discs], margin=0.5).mean() > 0.6
+    assert trained.history[-1]["cell_loss"] < trained.history[0]["cell_loss"]
 
 
 def test_the_weights_are_those_of_the_best_epoch_and_the_figures_fit_them(quick_training):

@@ -7,6 +7,7 @@ from brain_core.descriptors import (
     MARGIN_NAMES,
     dark_margins,
     describe,
+    detail,
     grey_counts,
     histogram,
     thumbnail,
@@ -28,6 +29,13 @@ def test_the_histogram_is_shares_of_256_values():
 
 def test_the_thumbnail_has_its_size():
     assert thumbnail(np.zeros((50, 70), np.uint8)).shape == (32, 32)
+
+
+def test_the_thumbnail_is_the_rounded_mean_of_two_by_two_pixels_of_the_detail():
+    grey = np.random.default_rng(4).integers(0, 256, (64, 64), dtype=np.uint8)
+    means = grey.reshape(32, 2, 32, 2).mean(axis=(1, 3))
+    assert np.array_equal(thumbnail(grey), np.floor(means + 0.5).astype(np.uint8))
+    assert np.array_equal(thumbnail(grey, detail(grey)), thumbnail(grey))
 
 
 def test_a_constant_image_has_no_contrast_entropy_or_sharpness():
@@ -60,7 +68,7 @@ def test_brightness_and_contrast_are_mean_and_deviation_of_the_pixels():
 
 
 def test_sharpness_is_the_variance_of_the_laplacian():
-    grey = np.random.default_rng(2).integers(0, 256, (128, 128), dtype=np.uint8)
+    grey = np.random.default_rng(2).integers(0, 256, (64, 64), dtype=np.uint8)
     g = grey.astype(np.float64)
     laplacian = g[:-2, 1:-1] + g[2:, 1:-1] + g[1:-1, :-2] + g[1:-1, 2:] - 4 * g[1:-1, 1:-1]
     assert describe(decoded(grey)).sharpness == pytest.approx(laplacian.var(), rel=1e-5)
