@@ -69,15 +69,13 @@ def detail(grey: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 
 def thumbnail(grey: NDArray[np.uint8], known: NDArray[np.uint8] | None = None) -> NDArray[np.uint8]:
-    """The image as uint8 (32, 32): rounded means of two by two pixels of its detail.
+    """The image as uint8 (32, 32), made from its detail, which is faster than from the whole image.
 
     Args:
         grey: uint8 (H, W).
         known: the image's `detail`, where it is known already.
     """
-    fine = (detail(grey) if known is None else known).astype(np.uint16)
-    total = fine[::2, ::2] + fine[1::2, ::2] + fine[::2, 1::2] + fine[1::2, 1::2]
-    return ((total + 2) // 4).astype(np.uint8)
+    return resize(detail(grey) if known is None else known, THUMBNAIL_SIZE)
 
 
 def dark_margins(grey: NDArray[np.uint8]) -> dict[str, float]:
