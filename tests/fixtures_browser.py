@@ -1,4 +1,4 @@
-"""A real Chromium for a session."""
+"""A real Chromium for a module's tests."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,7 +20,8 @@ SCROLLED = "document.querySelector('[data-testid=stMain]')?.scrollHeight ?? 0"
 """Height of a dashboard page: it scrolls inside the window, so that a full-page screenshot would cut it."""
 
 
-@pytest.fixture(scope="session")
+# Not for the session: while Playwright runs, its event loop runs, and no other test may use `asyncio.run`.
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     """Chromium without a window; skips by name, or fails under `REQUIRE=all`, where there is none."""
     path = need(chromium, "Chromium")

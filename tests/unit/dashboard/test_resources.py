@@ -21,7 +21,7 @@ def failing_page():
 
 
 def test_failure_is_shown_in_its_place_and_the_page_goes_on():
-    app = AppTest.from_function(failing_page).run()
+    app = AppTest.from_function(failing_page, default_timeout=60).run()
 
     assert [text for text in alerts(app) if text.startswith("The bucket is away.")]
     assert app.markdown[0].value == "The rest goes on."
