@@ -116,6 +116,16 @@ class AssetStore:
             raise StorageError(f"The table of {asset} is damaged: {exc}. Materialise {asset} again.") from exc
 
 
+def read_table(bucket: Bucket, key: str) -> pd.DataFrame:
+    """The Parquet table at a key.
+
+    Raises:
+        ObjectNotFound: there is none.
+        StorageError: the bucket is away.
+    """
+    return pd.read_parquet(io.BytesIO(bucket.read(key)))
+
+
 def version_of(table: pd.DataFrame) -> str:
     """Hash of a table's content: 16 hexadecimal digits, the same for the same rows in the same order."""
     return hashlib.sha256(table.to_json(orient="split", date_format="iso").encode()).hexdigest()[:16]

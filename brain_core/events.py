@@ -29,7 +29,9 @@ MAX_FILE_BYTES = 16 * 2**20
 MAX_FILES = 32
 """Spool files that a process keeps of its own: a log that nobody fetches must not fill the disk."""
 
-_OWN_PACKAGES = ("brain_core", "brain_cli", "brain_assets", "serving", "dashboard")
+OWN_PACKAGES = ("brain_core", "brain_cli", "brain_assets", "serving", "dashboard")
+"""Packages whose loggers follow `settings.logs.level`."""
+
 _MAX_DEPTH = 6
 
 
@@ -57,7 +59,7 @@ def configure_logging(settings: Settings, service: str, to_stdout: bool = True) 
     handler.setFormatter(EventFormatter(service, settings.environment))
     root.addHandler(handler)
     root.setLevel(logging.WARNING)
-    for package in _OWN_PACKAGES:
+    for package in OWN_PACKAGES:
         logging.getLogger(package).setLevel(settings.logs.level)
     # Serving logs each request itself, without addresses and query strings.
     logging.getLogger("uvicorn.access").disabled = True

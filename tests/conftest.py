@@ -17,6 +17,7 @@ pytest_plugins = [
     "tests.fixtures_bundle",
     "tests.fixtures_elasticsearch",
     "tests.fixtures_gcs",
+    "tests.fixtures_logging",
     "tests.fixtures_mlflow",
     "tests.fixtures_model",
     "tests.fixtures_platform",

@@ -113,10 +113,8 @@ def _observation(plan: "Plan") -> dg.AssetObservation:
 
 def _may_be_tried(instance: dg.DagsterInstance, batch: str) -> bool:
     # No run key: Dagster remembers those for ever, and a batch that failed must be tried again.
-    runs = {PARTITION_TAG: batch}
-    if instance.get_runs_count(dg.RunsFilter(job_name=ingest_batch.name, statuses=UNFINISHED, tags=runs)):
-        return False
-    return _recent_failures(instance, ingest_batch.name, runs) < MAX_ATTEMPTS
+    job, tags = ingest_batch.name, {PARTITION_TAG: batch}
+    return not _is_running(instance, job, tags) and _recent_failures(instance, job, tags) < MAX_ATTEMPTS
 
 
 def _feedback_threshold_sensor(settings: Settings) -> dg.SensorDefinition:
@@ -153,8 +151,8 @@ def _retraining_request(instance: dg.DagsterInstance, waiting: int, threshold: i
     return dg.RunRequest(tags={CORRECTIONS_TAG: str(waiting)})
 
 
-def _is_running(instance: dg.DagsterInstance, job: str) -> bool:
-    return instance.get_runs_count(dg.RunsFilter(job_name=job, statuses=UNFINISHED)) > 0
+def _is_running(instance: dg.DagsterInstance, job: str, tags: dict[str, str] | None = None) -> bool:
+    return instance.get_runs_count(dg.RunsFilter(job_name=job, statuses=UNFINISHED, tags=tags)) > 0
 
 
 def _recent_failures(instance: dg.DagsterInstance, job: str, tags: dict[str, str]) -> int:

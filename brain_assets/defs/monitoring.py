@@ -1,11 +1,11 @@
 """Do the images of today still look like those that the champion was judged on?"""
 
-import io
 from datetime import UTC, datetime, timedelta
 
 import dagster as dg
 import pandas as pd
 
+from brain_assets.asset_store import read_table
 from brain_assets.metadata import figures, table
 from brain_assets.resources import BucketResource, DatabaseResource
 from brain_core.bundle import REFERENCE_FILE, read_champion
@@ -19,7 +19,7 @@ WINDOW_DAYS = 7
 def reference_profile(bucket: BucketResource) -> dg.MaterializeResult[pd.DataFrame]:
     """Descriptors, answers and embeddings of the champion's own test images."""
     champion = read_champion(bucket.data())
-    profile = pd.read_parquet(io.BytesIO(bucket.data().read(model_key(champion.version, REFERENCE_FILE))))
+    profile = read_table(bucket.data(), model_key(champion.version, REFERENCE_FILE))
     return dg.MaterializeResult(value=profile, metadata={"rows": len(profile), "model_version": champion.version})
 
 

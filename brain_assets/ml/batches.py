@@ -4,13 +4,12 @@ The listing is a table in the bucket, one row an image that the source holds now
 replaced, and every pair of path and mark belongs to one batch. A batch is the partition of `raw_images`.
 """
 
-import hashlib
-import io
 from dataclasses import dataclass
 
 import pandas as pd
 
-from brain_assets.ml.sources import Source, SourceImage
+from brain_assets.asset_store import read_table
+from brain_assets.ml.sources import Source, SourceImage, fingerprint
 from brain_core.errors import ObjectNotFound, SourceMissing
 from brain_core.storage import Bucket, asset_key
 
@@ -51,10 +50,7 @@ def plan_batches(source: Source, bucket: Bucket, batch_size: int) -> Plan:
         SourceError: the source cannot be used, see `Source.list`; the former listing stays.
         StorageError: the bucket is away.
     """
-    found = pd.DataFrame(
-        [(image.path, image.label, image.published_split, image.mark) for image in source.list()],
-        columns=list(LISTING_COLUMNS[:-1]),
-    )
+    found = pd.DataFrame([vars(image) for image in source.list()], columns=list(LISTING_COLUMNS[:-1]))
     before = _former_listing(bucket)
     listing = found.merge(before[["path", "mark", "batch"]], on=["path", "mark"], how="left", validate="one_to_one")
     is_new = listing["batch"].isna().to_numpy()
@@ -62,7 +58,7 @@ def plan_batches(source: Source, bucket: Bucket, batch_size: int) -> Plan:
     if is_new.any() or len(listing) != len(before):
         bucket.write(LISTING_KEY, listing.to_parquet(index=False))
     return Plan(
-        fingerprint=_digest(listing),
+        fingerprint=fingerprint(_images(listing)),
         batches=tuple(sorted(listing["batch"].unique())),
         images=len(listing),
         new_images=int(is_new.sum()),
@@ -78,16 +74,14 @@ def read_listing(bucket: Bucket) -> pd.DataFrame:
         StorageError: the bucket is away.
     """
     try:
-        return pd.read_parquet(io.BytesIO(bucket.read(LISTING_KEY)))
+        return read_table(bucket, LISTING_KEY)
     except ObjectNotFound as exc:
         raise SourceMissing("The source was not listed yet. Wait for `source_sensor`, or start `brain up`.") from exc
 
 
 def images_of(listing: pd.DataFrame, batch: str) -> list[SourceImage]:
     """The images of one batch that the source still holds."""
-    rows = listing[listing["batch"] == batch]
-    columns = [rows[name] for name in ("path", "label", "published_split", "mark")]
-    return [SourceImage(*row) for row in zip(*columns, strict=True)]
+    return _images(listing[listing["batch"] == batch])
 
 
 def join_batches(listing: pd.DataFrame, raw_images: pd.DataFrame) -> pd.DataFrame:
@@ -130,12 +124,11 @@ def _new_batches(rows: pd.DataFrame, before: pd.DataFrame, batch_size: int) -> l
 
 
 def _name(number: int, rows: pd.DataFrame) -> str:
-    return f"{number:05d}-{_digest(rows)[:8]}"
+    return f"{number:05d}-{fingerprint(_images(rows))[:8]}"
 
 
-def _digest(rows: pd.DataFrame) -> str:
-    content = "\n".join(f"{path}\0{mark}" for path, mark in zip(rows["path"], rows["mark"], strict=True))
-    return hashlib.sha256(content.encode("utf-8", "surrogateescape")).hexdigest()
+def _images(rows: pd.DataFrame) -> list[SourceImage]:
+    return [SourceImage(*row) for row in rows[list(LISTING_COLUMNS[:-1])].itertuples(index=False)]
 
 
 def _number(batch: str) -> int:

@@ -1,10 +1,8 @@
 """What earlier splits said: a test image stays a test image, whatever is added later."""
 
-import io
-
 import pandas as pd
 
-from brain_assets.asset_store import AssetStore
+from brain_assets.asset_store import AssetStore, read_table
 from brain_core.bundle import SPLIT_FILE, read_champion
 from brain_core.errors import ModelUnavailable, ObjectNotFound
 from brain_core.storage import Bucket, model_key
@@ -20,7 +18,18 @@ def earlier_parts(bucket: Bucket) -> pd.DataFrame | None:
     return pd.concat(tables, ignore_index=True) if tables else None
 
 
+def known_images(bucket: Bucket, version: str) -> pd.DataFrame:
+    """Every image that a model knew when it was made: `pixel_sha256` and `part`, with more.
+
+    Raises:
+        ObjectNotFound: there is no such bundle.
+        StorageError: the bucket is away.
+    """
+    return read_table(bucket, model_key(version, SPLIT_FILE))
+
+
 def _last_split(bucket: Bucket) -> pd.DataFrame | None:
+    # Not `read_former`: a split that is damaged must not be forgotten in silence.
     try:
         last: pd.DataFrame = AssetStore(bucket).read("dataset_splits", pd.DataFrame)
     except ObjectNotFound:
@@ -30,7 +39,6 @@ def _last_split(bucket: Bucket) -> pd.DataFrame | None:
 
 def _champions_split(bucket: Bucket) -> pd.DataFrame | None:
     try:
-        key = model_key(read_champion(bucket).version, SPLIT_FILE)
-        return pd.read_parquet(io.BytesIO(bucket.read(key)))[["pixel_sha256", "part"]]
+        return known_images(bucket, read_champion(bucket).version)[["pixel_sha256", "part"]]
     except (ModelUnavailable, ObjectNotFound):
         return None

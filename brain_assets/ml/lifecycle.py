@@ -1,6 +1,5 @@
 """What the training assets do, step by step: train, judge, bundle, decide."""
 
-import io
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -14,6 +13,7 @@ from sqlalchemy import Engine
 
 from brain_assets.asset_store import ImageSet, version_of
 from brain_assets.ml.datasets import FEEDBACK, source_of
+from brain_assets.ml.earlier_splits import known_images
 from brain_assets.ml.export import (
     WEIGHTS_FILE,
     WeightsRecipe,
@@ -34,7 +34,6 @@ from brain_assets.ml.records import EvaluatedModel, PromotionRecord, RegisteredB
 from brain_assets.ml.registry import CHALLENGER, ModelRegistry, TrackedRun
 from brain_assets.ml.training import TrainedWeights, TrainingConfig, TrainingData, train
 from brain_core.bundle import (
-    SPLIT_FILE,
     Manifest,
     OnnxSession,
     Provenance,
@@ -188,7 +187,7 @@ def _candidate(manifest: Manifest, images: NDArray[np.uint8], bucket: Bucket) ->
 
 
 def _unseen_by(manifest: Manifest, test: ImageSet, statistics: pd.DataFrame, bucket: Bucket) -> NDArray[np.bool_]:
-    split = pd.read_parquet(io.BytesIO(bucket.read(model_key(manifest.version, SPLIT_FILE))))
+    split = known_images(bucket, manifest.version)
     seen = set(split.loc[split["part"] != "test", "pixel_sha256"])
     hashes = statistics.set_index("key")["pixel_sha256"].loc[list(test.keys)]
     return ~hashes.isin(seen).to_numpy()

@@ -78,9 +78,6 @@ class Source(Protocol):
             SourceMissing: the image is gone or may not be read.
         """
 
-    def fingerprint(self) -> str:
-        """Hash that changes when an image is added, removed or replaced; reads no image. Raises as `list` does."""
-
     def annotations(self) -> bytes | None:
         """What is known about the images beyond their labels: the content of `annotations.csv`, None without one.
 
@@ -120,10 +117,6 @@ class SampleSource:
             raise SourceMissing(f"The sample has no image {image.path!r}.")
         return encode_jpeg(draw_slice(self._paths[image.path], self._seed))
 
-    def fingerprint(self) -> str:
-        """Hash of what the images are drawn from."""
-        return _fingerprint(self.list())
-
     def annotations(self) -> bytes:
         """Plane and lesion box of every image, from the same drawing."""
         table = io.StringIO()
@@ -162,10 +155,6 @@ class FileSource(ABC):
         if not images:
             raise SourceEmpty(f"{self._location} holds no image. Put images into folders named {', '.join(CLASSES)}.")
         return images
-
-    def fingerprint(self) -> str:
-        """Hash of path and mark of every file. Raises as `list` does."""
-        return _fingerprint(self.list())
 
     @abstractmethod
     def read(self, image: SourceImage) -> bytes:
@@ -312,6 +301,7 @@ def _box_columns(truth: SliceTruth) -> Sequence[str]:
     return [f"{edge:.4f}" for edge in truth.box] if truth.box else [""] * 4
 
 
-def _fingerprint(images: Iterable[SourceImage]) -> str:
+def fingerprint(images: Iterable[SourceImage]) -> str:
+    """Hash of path and mark of each image: another one when an image is added, removed or replaced."""
     lines = "\n".join(f"{image.path}\0{image.mark}" for image in images)
     return hashlib.sha256(lines.encode("utf-8", "surrogateescape")).hexdigest()

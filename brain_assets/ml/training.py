@@ -262,7 +262,8 @@ def _validation(data: TrainingData, shape: tuple[int, ...]) -> tuple[Any, dict[s
 def _batches(data: TrainingData, config: TrainingConfig, shape: tuple[int, int]) -> Any:
     import keras
 
-    weights = np.array([class_weights(data.labels)[index] for index in range(len(CLASSES))])
+    by_class = class_weights(data.labels)
+    weights = np.array([by_class[index] for index in range(len(CLASSES))])
     boxes = np.full((len(data.labels), 4), np.nan) if data.boxes is None else data.boxes
 
     class Batches(keras.utils.PyDataset):  # type: ignore[misc]

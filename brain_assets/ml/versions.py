@@ -3,14 +3,13 @@
 A manifest is kept under the hash of its content, and an index says when each was made and what it holds.
 """
 
-import io
 import json
 from collections.abc import Mapping
 from datetime import datetime
 
 import pandas as pd
 
-from brain_assets.asset_store import version_of
+from brain_assets.asset_store import read_table, version_of
 from brain_core.data_versions import INDEX_KEY, DataVersion, Finding, data_versions, report_key, write_finding
 from brain_core.errors import DataVersionUnknown
 from brain_core.storage import Bucket, asset_key, write_json
@@ -68,7 +67,7 @@ def read_version(bucket: Bucket, version: str) -> tuple[DataVersion, pd.DataFram
         found = "none begins" if not fitting else f"{len(fitting)} begin"
         raise DataVersionUnknown(f"There is no data version {version!r}: {found} so. See `brain data versions`.")
     (entry,) = fitting
-    return entry, pd.read_parquet(io.BytesIO(bucket.read(_manifest_key(entry.version))))
+    return entry, read_table(bucket, _manifest_key(entry.version))
 
 
 def _manifest_key(version: str) -> str:

@@ -26,9 +26,6 @@ class Listed:
     def read(self, image: SourceImage) -> bytes:
         raise SourceMissing(image.path)
 
-    def fingerprint(self) -> str:
-        return ""
-
     def annotations(self) -> bytes | None:
         return None
 

@@ -39,9 +39,6 @@ class OneImage:
     def read(self, image: SourceImage) -> bytes:
         return self._data
 
-    def fingerprint(self) -> str:
-        return sha256(self._data)
-
 
 def test_manifest_describes_every_image_sorted_by_key(image_folder: Path, bucket: LocalBucket):
     manifest = ingest_all(FolderSource(image_folder), bucket)

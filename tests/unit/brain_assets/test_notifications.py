@@ -1,6 +1,4 @@
 import json
-import logging
-from collections.abc import Iterator
 from pathlib import Path
 
 import dagster as dg
@@ -8,7 +6,6 @@ import pytest
 
 from brain_assets.defs.notifications import failure_email, failure_text, success_email, success_text
 from brain_assets.resources import MailResource
-from brain_core.events import _OWN_PACKAGES, SpoolHandler
 
 
 @dg.asset
@@ -27,18 +24,9 @@ def broken() -> None:
 
 
 @pytest.fixture
-def home(monkeypatch, tmp_path) -> Iterator[Path]:
-    """A home of its own; the loggers are afterwards as they were."""
+def home(monkeypatch, tmp_path) -> Path:
     monkeypatch.setenv("BRAIN_HOME", str(tmp_path))
-    loggers = [logging.getLogger(name) for name in (None, *_OWN_PACKAGES)]
-    levels = [logger.level for logger in loggers]
-    yield tmp_path
-    for logger, level in zip(loggers, levels, strict=True):
-        logger.setLevel(level)
-    for handler in [handler for handler in loggers[0].handlers if isinstance(handler, SpoolHandler)]:
-        loggers[0].removeHandler(handler)
-        handler.close()
-    logging.captureWarnings(False)
+    return tmp_path
 
 
 def end(asset: dg.AssetsDefinition, job: str) -> None:

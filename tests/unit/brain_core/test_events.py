@@ -16,22 +16,10 @@ from hypothesis import strategies as st
 
 from brain_core import events
 from brain_core.errors import SettingsError
-from brain_core.events import SpoolHandler, configure_logging
+from brain_core.events import configure_logging
 from brain_core.settings import Settings
 
 logger = logging.getLogger("serving.routes")
-
-
-@pytest.fixture(autouse=True)
-def _restored_logging():
-    root = logging.getLogger()
-    before = (list(root.handlers), root.level)
-    yield
-    for handler in [h for h in root.handlers if isinstance(h, SpoolHandler)]:
-        root.removeHandler(handler)
-        handler.close()
-    root.handlers, root.level = before
-    logging.captureWarnings(False)
 
 
 @pytest.fixture
