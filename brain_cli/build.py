@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from brain_cli.dagster_client import AssetState, DagsterClient, SensorTick
+from brain_cli.pace import StepPace
 from brain_core.errors import StartupError
 
 INGESTION_JOB = "ingest_batch"
@@ -108,7 +109,7 @@ def _ingest(build: Build, tick: SensorTick) -> None:
 
 
 def _follow(build: Build, run_id: str, title: str) -> None:
-    expected_s = build.client.expected_s(run_id)
+    expected = build.client.expected(run_id)
     columns = (
         SpinnerColumn(),
         TextColumn("{task.description}"),
@@ -118,24 +119,40 @@ def _follow(build: Build, run_id: str, title: str) -> None:
         TextColumn("{task.fields[left]}"),
     )
     with Progress(*columns, console=build.console) as progress:
-        task = progress.add_task(title, total=None, left="")
-        cursor, detail = "", ""
+        task = progress.add_task(title, total=expected.steps or None, left="")
+        pace, cursor, detail = StepPace(), "", ""
         while not (state := build.client.progress(run_id)).is_final:
+            step = ", ".join(state.current)
+            if step != pace.step:
+                pace.begin(step)
+                detail = ""
+                _name_step(build.console, title, step)
             messages, cursor = build.client.messages(run_id, cursor)
             detail = messages[-1] if messages else detail
-            step = ", ".join(state.current)
-            left = _time_left(expected_s, progress.tasks[0].elapsed or 0.0)
+            left = _time_left(expected.seconds, progress.tasks[0].elapsed or 0.0) or _step_left(pace.left_s(detail))
             description = ": ".join(part for part in (title, step, detail if step else "") if part)
-            progress.update(task, description=description, completed=state.done, total=state.total or None, left=left)
+            progress.update(task, description=description, completed=state.done, left=left)
             build.check_alive()
             time.sleep(POLL_INTERVAL_S)
-        progress.update(task, description=title, completed=state.done, total=state.total, left="")
+        progress.update(task, description=title, completed=state.done, left="")
     if state.status != "SUCCESS":
         raise StartupError(f"{title} ended with {state.status}:\n{build.client.failure(run_id)}")
 
 
+def _name_step(console: Console, title: str, step: str) -> None:
+    # Where the bar cannot move, in a file or a pipe, it is drawn only once, at the end.
+    if step and not console.is_terminal:
+        console.print(f"  {title}: {step}", soft_wrap=True)
+
+
+def _step_left(left_s: float | None) -> str:
+    return "" if left_s is None else f"{_spoken(left_s)} left in this step"
+
+
 def _time_left(expected_s: float | None, elapsed_s: float) -> str:
-    if expected_s is None or elapsed_s >= expected_s:
-        return ""
-    minutes, seconds = divmod(round(expected_s - elapsed_s), 60)
-    return f"about {minutes} min {seconds:02d} s left" if minutes else f"about {seconds} s left"
+    return "" if expected_s is None or elapsed_s >= expected_s else f"{_spoken(expected_s - elapsed_s)} left"
+
+
+def _spoken(duration_s: float) -> str:
+    minutes, seconds = divmod(round(duration_s), 60)
+    return f"about {minutes} min {seconds:02d} s" if minutes else f"about {seconds} s"

@@ -27,8 +27,10 @@ _LOCATIONS = """
     __typename ... on PythonError { message } } } } } }"""
 _RUN = """
 query($id: ID!) { runOrError(runId: $id) { ... on Run {
-    status stepKeysToExecute stepStats { stepKey status } } } }"""
-_JOB = "query($id: ID!) { runOrError(runId: $id) { ... on Run { jobName stepKeysToExecute } } }"
+    status stepStats { stepKey status } } } }"""
+_JOB = """
+query($id: ID!) { runOrError(runId: $id) { ... on Run {
+    jobName stepKeysToExecute executionPlan { steps { key } } } } }"""
 _RUNS = """
 query($filter: RunsFilter!, $limit: Int) { runsOrError(filter: $filter, limit: $limit) { ... on Runs { results {
     runId startTime endTime stepKeysToExecute } } } }"""
@@ -61,19 +63,30 @@ class RunProgress:
     Attributes:
         status: Dagster's own word, such as `STARTED` or `SUCCESS`.
         done: steps that ended well.
-        total: steps of the run; 0 before it is planned.
         current: steps that run now.
     """
 
     status: str
     done: int
-    total: int
     current: tuple[str, ...]
 
     @property
     def is_final(self) -> bool:
         """Will nothing more happen?"""
         return self.status in FINAL_STATES
+
+
+@dataclass(frozen=True)
+class ExpectedRun:
+    """What is known of a run beforehand.
+
+    Attributes:
+        steps: how many there are.
+        seconds: how long the newest successful run of the same job and steps took; None when there is none.
+    """
+
+    steps: int
+    seconds: float | None
 
 
 @dataclass(frozen=True)
@@ -191,14 +204,16 @@ class DagsterClient:
         error = (ticks[0]["error"] or {}).get("message", "")
         return SensorTick(tuple(ticks[0]["runIds"]), ticks[0]["skipReason"] or "", error)
 
-    def expected_s(self, run_id: str) -> float | None:
-        """How long the newest successful run of the same job and steps took; None when there is none."""
+    def expected(self, run_id: str) -> ExpectedRun:
+        """How many steps a run has, and how long such a run took the last time."""
         run = self._query(_JOB, {"id": run_id})["runOrError"]
-        steps = sorted(run.get("stepKeysToExecute") or [])
+        # A run of a whole job names no steps.
+        chosen = sorted(run.get("stepKeysToExecute") or [])
+        steps = len((run.get("executionPlan") or {}).get("steps", chosen))
         for former in self._runs({"pipelineName": run["jobName"], "statuses": ["SUCCESS"]}, limit=5):
-            if sorted(former["stepKeysToExecute"] or []) == steps:
-                return float(former["endTime"] - former["startTime"])
-        return None
+            if sorted(former["stepKeysToExecute"] or []) == chosen:
+                return ExpectedRun(steps, float(former["endTime"] - former["startTime"]))
+        return ExpectedRun(steps, None)
 
     def messages(self, run_id: str, cursor: str) -> tuple[list[str], str]:
         """What a run logged since a cursor (empty: from the start), and the cursor for the next look."""
@@ -212,7 +227,7 @@ class DagsterClient:
         steps = run.get("stepStats") or []
         done = sum(step["status"] == "SUCCESS" for step in steps)
         current = tuple(step["stepKey"] for step in steps if step["status"] == "IN_PROGRESS")
-        return RunProgress(run["status"], done, len(run.get("stepKeysToExecute") or []), current)
+        return RunProgress(run["status"], done, current)
 
     def failure(self, run_id: str) -> str:
         """Why a run failed, in one line a step."""

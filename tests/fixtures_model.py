@@ -36,13 +36,13 @@ class QuickTraining:
 
     data: TrainingData
     trained: TrainedWeights
-    told: list[tuple[int, dict[str, float]]]
+    told: list[tuple[int, int, dict[str, float]]]
 
 
 @pytest.fixture(scope="session")
 def quick_training() -> QuickTraining:
     """A training of a few seconds; its model tells the textures apart."""
-    told: list[tuple[int, dict[str, float]]] = []
+    told: list[tuple[int, int, dict[str, float]]] = []
     data = texture_data()
-    trained = train(data, QUICK, lambda epoch, metrics: told.append((epoch, metrics)))
+    trained = train(data, QUICK, lambda *told_of: told.append(told_of))
     return QuickTraining(data, trained, told)

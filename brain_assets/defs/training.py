@@ -58,7 +58,7 @@ def model_evaluation(
 ) -> dg.MaterializeResult[EvaluatedModel]:
     """Figures on the test groups, none of whose copies was trained on, with intervals that resample groups.
 
-    Slices of one patient may still be in training and in test.
+    Slices of one patient are on one side only, where patients are known.
     """
     from brain_assets.ml.lifecycle import evaluate_model
     from brain_assets.ml.metrics import confusion_png

@@ -86,9 +86,12 @@ def train_tracked(
     started_from = start.version if start else "scratch"
     run.log_params({**vars(config), "images": len(data.labels), "started_from": started_from})
 
-    def on_epoch(epoch: int, metrics: dict[str, float]) -> None:
+    def on_epoch(epoch: int, epochs: int, metrics: dict[str, float]) -> None:
         run.log_metrics(metrics, step=epoch)
-        say(f"epoch {epoch}: " + ", ".join(f"{name} {value:.4f}" for name, value in sorted(metrics.items())))
+        say(
+            f"epochs: {epoch} of {epochs}, "
+            + ", ".join(f"{name} {value:.4f}" for name, value in sorted(metrics.items()))
+        )
 
     trained = train(data, config, on_epoch, start.weights if start else None)
     run.log_metrics({"temperature": trained.temperature, "uncertain_below": trained.uncertain_below})

@@ -23,8 +23,8 @@ UNCERTAIN_SHARE = 0.05
 MAX_UNCERTAIN_BELOW = 0.9
 """A confidence above this is never called uncertain, however sure the model is elsewhere."""
 
-EpochCallback = Callable[[int, dict[str, float]], None]
-"""Called after every epoch with its number, from 1, and its metrics."""
+EpochCallback = Callable[[int, int, dict[str, float]], None]
+"""Called after every epoch with its number, from 1, how many there are at most, and its metrics."""
 
 
 @dataclass(frozen=True)
@@ -312,7 +312,7 @@ def _watch(history: list[dict[str, float]], on_epoch: EpochCallback | None) -> A
             metrics["learning_rate"] = rate
             history.append({"epoch": epoch + 1, **metrics})
             if on_epoch is not None:
-                on_epoch(epoch + 1, metrics)
+                on_epoch(epoch + 1, int(self.params["epochs"]), metrics)
 
     return Watch()
 

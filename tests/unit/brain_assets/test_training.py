@@ -69,8 +69,8 @@ def test_a_training_learns_and_tells_of_every_epoch(quick_training):
     assert [row["epoch"] for row in history] == [1, 2, 3, 4]
     assert history[-1]["val_accuracy"] > 0.6
     assert history[-1]["loss"] < history[0]["loss"]
-    assert [epoch for epoch, _ in quick_training.told] == [1, 2, 3, 4]
-    assert quick_training.told[0][1].keys() == {
+    assert [(epoch, epochs) for epoch, epochs, _ in quick_training.told] == [(1, 4), (2, 4), (3, 4), (4, 4)]
+    assert quick_training.told[0][2].keys() == {
         "loss", "cell_loss", "total_loss", "accuracy",
         "val_loss", "val_cell_loss", "val_total_loss", "val_accuracy", "learning_rate",
     }  # fmt: skip

@@ -3,8 +3,8 @@ import io
 import pytest
 from rich.console import Console
 
-from brain_cli.build import Build, _time_left, build_everything, jobs_to_run, verify
-from brain_cli.dagster_client import AssetState, RunProgress, SensorTick
+from brain_cli.build import Build, _step_left, _time_left, build_everything, jobs_to_run, verify
+from brain_cli.dagster_client import AssetState, ExpectedRun, RunProgress, SensorTick
 from brain_core.errors import ProcessDied, StartupError
 
 DONE = AssetState("image_statistics", True, is_partitioned=True)
@@ -38,16 +38,16 @@ class FakeDagster:
         self.launched.append((job, assets))
         return f"run of {job}"
 
-    def expected_s(self, run_id: str) -> float | None:
+    def expected(self, run_id: str) -> ExpectedRun:
         self.followed.append(run_id)
-        return 90.0
+        return ExpectedRun(2, 90.0)
 
     def messages(self, run_id: str, cursor: str) -> tuple[list[str], str]:
         return ["images read: 3 of 4"], "1"
 
     def progress(self, run_id: str) -> RunProgress:
         self._looks += 1
-        return RunProgress("STARTED" if self._looks % 2 else self._ends, 1, 2, ("trained_model",))
+        return RunProgress("STARTED" if self._looks % 2 else self._ends, 1, ("trained_model",))
 
     def failure(self, run_id: str) -> str:
         return "trained_model: the loss is not finite"
@@ -145,6 +145,15 @@ def test_a_warning_does_not_make_anything_again():
 )
 def test_the_time_left_is_that_of_the_last_run_like_it(expected_s, elapsed_s, text):
     assert _time_left(expected_s, elapsed_s) == text
+
+
+@pytest.mark.parametrize(("left_s", "text"), [(None, ""), (75.4, "about 1 min 15 s left in this step")])
+def test_the_first_run_of_its_kind_tells_what_is_left_of_its_step(left_s, text):
+    assert _step_left(left_s) == text
+
+
+def test_the_steps_are_named_where_no_bar_can_move():
+    assert "data_and_model_build: trained_model" in run(FakeDagster([DONE, AssetState("model", False)]))
 
 
 def test_verification_finds_what_is_missing_or_failed():

@@ -1,7 +1,7 @@
 import httpx
 import pytest
 
-from brain_cli.dagster_client import DagsterClient, RunProgress, SensorTick, _asset_state, _step_failure
+from brain_cli.dagster_client import DagsterClient, ExpectedRun, RunProgress, SensorTick, _asset_state, _step_failure
 from brain_core.errors import StartupError
 
 
@@ -37,10 +37,25 @@ def test_assets_that_cannot_be_loaded_stop_the_wait_at_once():
 
 def test_progress_counts_steps():
     steps = [{"stepKey": "a", "status": "SUCCESS"}, {"stepKey": "b", "status": "IN_PROGRESS"}]
-    run = {"status": "STARTED", "stepKeysToExecute": ["a", "b", "c"], "stepStats": steps}
+    run = {"status": "STARTED", "stepStats": steps}
     progress = answering({"data": {"runOrError": run}}).progress("1")
-    assert progress == RunProgress("STARTED", 1, 3, ("b",))
+    assert progress == RunProgress("STARTED", 1, ("b",))
     assert not progress.is_final
+
+
+def test_the_steps_of_a_run_of_a_whole_job_are_those_of_its_plan():
+    plan = {"steps": [{"key": "a"}, {"key": "b"}]}
+    run = {"jobName": "ingest_batch", "stepKeysToExecute": None, "executionPlan": plan}
+    answer = {"data": {"runOrError": run, "runsOrError": {"results": []}}}
+    assert answering(answer).expected("1") == ExpectedRun(2, None)
+
+
+@pytest.mark.parametrize(("former", "seconds"), [(["b", "a"], 12.5), (["a"], None)])
+def test_only_a_run_of_the_same_steps_tells_how_long_it_takes(former, seconds):
+    run = {"jobName": "build", "stepKeysToExecute": ["a", "b"], "executionPlan": None}
+    results = [{"runId": "0", "startTime": 10.0, "endTime": 22.5, "stepKeysToExecute": former}]
+    answer = {"data": {"runOrError": run, "runsOrError": {"results": results}}}
+    assert answering(answer).expected("1") == ExpectedRun(2, seconds)
 
 
 def test_an_assets_failed_and_missing_checks_are_told_apart():
