@@ -1,7 +1,6 @@
 """Data: what the model learned from, and what would make its accuracy look better than it is."""
 
 import html
-from typing import Any
 
 import pandas as pd
 import streamlit as st
@@ -12,12 +11,42 @@ from dashboard.resources import bucket, failures_told
 from dashboard.wording import CLASS_NAMES, NOTHING
 
 REPORT_HEIGHT_PX = 900
+ROW_HEIGHT_PX = 35
+"""Of a table, by default."""
+
 SOURCES = {
     "sample": "Synthetic slices drawn on a template brain, no patients: for trying the platform and nothing else.",
     "public": "The public data set (figshare, SARTAJ and Br35H).",
     "own": "Images of this installation.",
 }
-PERCENT = st.column_config.NumberColumn(format="percent")
+PARTS = {"train": "Training", "validation": "Validation", "test": "Test"}
+SPLIT_COLUMNS = {
+    "part": "Part",
+    "label": "Class",
+    "images": "Images",
+    "groups": "Groups of copies",
+    "components": "Components",
+}
+LEAKAGE_COLUMNS = {
+    "label": "Class",
+    "testing_images": "Testing images",
+    "leaked_images": "Copies",
+    "leaked_share": "Copies, share",
+    "upright_leaked_share": "Upright copies",
+    "known_patient_images": "Patient known",
+    "shared_patient_share": "Patient shared",
+    "leaked_or_shared_share": "Copy or patient",
+}
+SHORTCUT_COLUMNS = {
+    "shortcut": "Shortcut",
+    "balanced_accuracy": "Balanced accuracy",
+    "low": "from",
+    "high": "to",
+    "chance": "Chance",
+    "is_shortcut": "Tells the class",
+    "note": "Note",
+}
+SHARES = ("balanced_accuracy", "low", "high", "chance")
 
 
 def page() -> None:
@@ -62,8 +91,12 @@ def _splits(version: DataVersion) -> None:
     if rows.empty:
         st.caption("Not made yet.")
         return
-    st.caption("Whole groups of copies and of slices of one patient go to one part, so nothing crosses.")
-    _table(rows, "Images and groups by part and class")
+    st.caption(
+        "Whole groups of copies go to one part, and all slices of one patient where the patient is known; of images "
+        "without a known patient, other slices of the same head may be in another part."
+    )
+    rows = rows.sort_values("part", key=lambda parts: parts.map([*PARTS].index), kind="stable").replace({"part": PARTS})
+    _table(rows, SPLIT_COLUMNS, "Images and groups by part and class")
 
 
 def _leakage(version: DataVersion) -> None:
@@ -75,7 +108,7 @@ def _leakage(version: DataVersion) -> None:
     total = next((row for row in rows if row["label"] == "all"), rows[-1])
     share = total["leaked_share"]
     st.metric("Published Testing images that are copies of Training images", _percent(share), border=True)
-    _table(pd.DataFrame(rows), "Leakage by class")
+    _table(pd.DataFrame(rows), LEAKAGE_COLUMNS, "Leakage by class")
     _report(version)
 
 
@@ -106,17 +139,24 @@ def _shortcuts(version: DataVersion) -> None:
     )
     try:
         picture = bucket().read(report_key(version.version, "shortcuts.png"))
-        st.image(picture, caption="Balanced accuracy of each shortcut; the line is chance.", width="content")
+        st.image(picture, caption="Balanced accuracy of each shortcut; the grey bars are chance.", width="content")
     except ObjectNotFound:
         pass
-    _table(rows, "What each shortcut tells")
+    rows["shortcut"] = rows["shortcut"].str.replace("_", " ")
+    _table(rows, SHORTCUT_COLUMNS, "What each shortcut tells")
 
 
-def _table(rows: pd.DataFrame, alt: str) -> None:
-    shares = {name: PERCENT for name in rows.columns if name.endswith("share") or name == "balanced_accuracy"}
-    labels: dict[str, Any] = {name: name.replace("_", " ").capitalize() for name in rows.columns if name not in shares}
-    shown = rows.replace({"label": {**CLASS_NAMES, "all": "All"}})
-    st.dataframe(shown, column_config={**labels, **shares}, hide_index=True, width="stretch", alt=alt)
+def _table(rows: pd.DataFrame, columns: dict[str, str], alt: str) -> None:
+    """The columns that are there, in the order in which they are to be read."""
+    shown = [name for name in columns if name in rows]
+    shares = {name for name in shown if name.endswith("share") or name in SHARES}
+    config = {
+        name: st.column_config.NumberColumn(columns[name], format="percent") if name in shares else columns[name]
+        for name in shown
+    }
+    named = rows[shown].replace({"label": {**CLASS_NAMES, "all": "All"}})
+    height = 2 + ROW_HEIGHT_PX * (len(rows) + 1)
+    st.dataframe(named, column_config=config, hide_index=True, width="stretch", height=height, alt=alt)
 
 
 def _percent(share: float | None) -> str:

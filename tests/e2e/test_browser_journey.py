@@ -69,7 +69,7 @@ def test_browser_photograph_is_refused_with_a_reason(page):
     keep_picture(page, "refused")
 
 
-@pytest.mark.parametrize("name", ["Monitoring", "Drift", "Logs"])
+@pytest.mark.parametrize("name", ["Monitoring", "Drift", "Data", "Logs"])
 def test_browser_page_opens_without_an_error_and_carries_the_notice(page, name):
     page.get_by_role("link", name=name).click()
     expect(page.get_by_role("heading", name=name, level=1)).to_be_visible()

@@ -58,6 +58,22 @@ def test_leakage_splits_and_shortcuts_are_shown(data_page, bucket):
     assert len(app.get("iframe")) == 1
 
 
+def test_tables_read_from_left_to_right_and_parts_in_the_order_of_a_model_s_life(data_page, bucket):
+    keep(bucket)
+    rows = [{"components": 1, "groups": 2, "images": 3, "label": "glioma", "part": part} for part in ("test", "train")]
+    write_finding(bucket, VERSION.version, "splits", rows)
+    (table,) = [frame.value for frame in data_page().dataframe]
+    assert list(table.columns) == ["part", "label", "images", "groups", "components"]
+    assert table["part"].tolist() == ["Training", "Test"]
+    assert table["label"].tolist() == ["Glioma", "Glioma"]
+
+
+def test_the_page_does_not_promise_more_than_is_known_of_patients(data_page, bucket):
+    keep(bucket)
+    write_finding(bucket, VERSION.version, "splits", [{"part": "test", "label": "glioma", "images": 2}])
+    assert "without a known patient" in said(data_page())
+
+
 def test_a_missing_report_is_a_sentence(data_page, bucket):
     keep(bucket)
     write_finding(bucket, VERSION.version, "leakage", [{"label": "all", "leaked_share": 0.75}])
