@@ -3,7 +3,7 @@ PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3; do $$p -c '
 UV := .tools/bin/uv
 export UV_PYTHON_DOWNLOADS = never
 
-.PHONY: help install up test check fix images
+.PHONY: help install up test check fix bench images
 help: ## Show the commands
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
 $(UV):
@@ -20,5 +20,7 @@ check: install ## Lint, format, types, import directions
 	$(UV) run --no-sync ruff check . && $(UV) run --no-sync ruff format --check . && $(UV) run --no-sync mypy && $(UV) run --no-sync lint-imports
 fix: install ## Format and mend what can be mended
 	$(UV) run --no-sync ruff check --fix . && $(UV) run --no-sync ruff format .
+bench: install ## Measure the figures; DATA=/path/to/data adds those on real MRI
+	failed=0; for script in startup augment up $(if $(DATA),image_statistics duplicates first_figures); do $(UV) run --no-sync python bench/$$script.py $$(case $$script in (image_statistics) echo "$(DATA)/brain-tumor-mri";; (duplicates|first_figures) echo "$(DATA)";; esac) || failed=1; done; exit $$failed
 images: install ## Build the three images (needs Docker)
 	for part in serving pipeline dashboard; do docker build -t brain-assets-$$part -f infra/docker/$$part.Dockerfile . || exit 1; done

@@ -3,7 +3,7 @@
 Two images are linked when their standardised 32x32 thumbnails correlate above 0.98 under any of the eight flips and
 rotations, or when their pixels are equal. Such a link joins copies of one slice, but also neighbouring slices of one
 patient. Where the statistics carry a 64x64 `detail`, the two are told apart: a copy correlates above 0.995, or its
-local structure does above 0.83. See docs/decisions/0007-what-counts-as-a-copy.md for where the numbers come from.
+local structure does above 0.83. See docs/decisions/0006-what-counts-as-a-copy.md for where the numbers come from.
 """
 
 from dataclasses import dataclass

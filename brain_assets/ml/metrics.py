@@ -81,7 +81,7 @@ def evaluate(
     Args:
         probabilities: (N, 4), each row sums to 1.
         labels: int64 (N,), indices into `labels.CLASSES`.
-        groups: int64 (N,), images with the same number are copies of each other or of one patient.
+        groups: int64 (N,), images with the same number are resampled together: copies of each other.
         seed: of the resampling.
 
     Raises:

@@ -1,7 +1,7 @@
 """Affine warps by integer arithmetic alone: the same bits on every processor, operating system and NumPy.
 
 Floating-point warps (OpenCV's, SciPy's, TensorFlow's) round otherwise where the processor fuses multiplications and
-additions, see `docs/decisions`.
+additions, see docs/decisions/0005-images-in-shards.md.
 """
 
 import numpy as np
