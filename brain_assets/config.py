@@ -26,6 +26,8 @@ class SplitParameters(dg.Config):
 class AugmentationParameters(dg.Config):
     """The original's geometric augmentations."""
 
+    # The same defaults as `AugmentationConfig`, held by a test: to import it here would slow down every start.
+
     copies: int = Field(1, ge=0, le=10, description="Altered copies of each image.")
     rotation_degrees: float = Field(10.0, ge=0, le=45)
     shift_share: float = Field(0.05, ge=0, le=0.3, description="Of height and width.")

@@ -10,6 +10,7 @@ import pandas as pd
 from brain_core.labels import NOTICE
 
 ROWS_SHOWN = 50
+SYNTHETIC = "Synthetic slices drawn on the MNI152 template, not patients."
 
 
 def picture(png: bytes) -> dg.MarkdownMetadataValue:
@@ -30,10 +31,21 @@ def figures(values: Mapping[str, float | int | None]) -> dict[str, float | int |
     return {name: "not assessed" if value is None else value for name, value in values.items()}
 
 
+def source_in(rows: pd.DataFrame) -> str:
+    """The source that a table's images come from: sample, public or own; all of them where there are more."""
+    return ", ".join(sorted(rows["source"].unique()))
+
+
 def source_note(source: str) -> str:
     """What the images are; the synthetic sample says so wherever it shows."""
-    notes = {"sample": "Synthetic slices drawn on the MNI152 template, not patients.", "public": "Public data set."}
-    return f"{notes.get(source, 'Images of this installation.')} {NOTICE}"
+    notes = {"sample": SYNTHETIC, "public": "Public data set."}
+    told = [notes.get(name, "Images of this installation.") for name in source.split(", ")]
+    return " ".join([*told, NOTICE])
+
+
+def synthetic_note(source: str) -> str:
+    """What a picture or a page says that is seen outside Dagit; empty where no image is synthetic."""
+    return SYNTHETIC if "sample" in source.split(", ") else ""
 
 
 def progress_log(context: dg.AssetExecutionContext, what: str) -> Callable[[int, int], None]:

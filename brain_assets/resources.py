@@ -13,6 +13,7 @@ from sqlalchemy import Engine
 
 from brain_assets.asset_store import AssetStore
 from brain_core.database import open_engine
+from brain_core.errors import StorageError
 from brain_core.mail import open_mailer
 from brain_core.settings import load_settings
 from brain_core.storage import Bucket, open_bucket
@@ -125,5 +126,12 @@ def _bucket(uri: str) -> Bucket:
 
 def _gcs_client() -> Any:
     from dagster_gcp.gcs import GCSResource
+    from google.auth.exceptions import GoogleAuthError
 
-    return GCSResource(project=None).get_client()
+    try:
+        return GCSResource(project=None).get_client()
+    except GoogleAuthError as exc:
+        raise StorageError(
+            f"Google Cloud Storage cannot be used without credentials: {exc} Run `gcloud auth application-default "
+            "login`, or let GOOGLE_APPLICATION_CREDENTIALS name the file of a service account's key."
+        ) from exc

@@ -5,12 +5,16 @@ An image is decoded once, into a `DecodedImage`; everything else (descriptors, g
 
 import hashlib
 import io
+import struct
 import warnings
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, UnidentifiedImageError
 from PIL.JpegImagePlugin import JpegImageFile, get_sampling
 
 from brain_core.errors import ImageTooLarge, UndecodableImage, UnsupportedImageType
@@ -21,6 +25,33 @@ MODEL_SIZE = 128
 
 _SIXTEEN_BIT_MODES = frozenset({"I", "I;16", "I;16B", "I;16L", "F"})
 _SUBSAMPLINGS = {0: "4:4:4", 1: "4:2:2", 2: "4:2:0"}
+_UPRIGHT = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+_ORIENTATION_KEYS = frozenset({"exif", "Raw profile type exif", "xmp", "XML:com.adobe.xmp"})
+_EXIF_MARK = b"Exif\0\0"
+_NO_EXIF_MARK = b"None\0\0"
+
+# Pillow promises no kind of error for damaged content; these come from its parsers.
+_DAMAGE = (
+    OSError,
+    SyntaxError,
+    ValueError,
+    TypeError,
+    AttributeError,
+    LookupError,
+    ArithmeticError,
+    AssertionError,
+    EOFError,
+    struct.error,
+    zlib.error,
+)
 
 
 @dataclass(frozen=True)
@@ -39,7 +70,7 @@ class Encoding:
         quantisation: short hash of the JPEG quantisation tables; empty for PNG.
         subsampling: of a JPEG's colour: `4:4:4`, `4:2:2`, `4:2:0` or `other`; `grey` without colour; empty for PNG.
         is_progressive: the JPEG is progressive.
-        has_exif: the file carries EXIF tags.
+        has_exif: the file carries EXIF, whether or not it can be read.
     """
 
     quantisation: str = ""
@@ -53,7 +84,7 @@ class DecodedImage:
     """One decoded image.
 
     Attributes:
-        grey: luminance, uint8 (H, W), with the EXIF orientation applied.
+        grey: luminance, uint8 (H, W), with the EXIF orientation applied where it can be read.
         channel_spread: mean over the pixels of max - min of R, G and B, in [0, 255]; 0 for a grey image.
         width: pixels of `grey` across.
         height: pixels of `grey` down.
@@ -72,7 +103,8 @@ class DecodedImage:
 def decode(data: bytes, limits: ImageLimits | None = None) -> DecodedImage:
     """Decode a JPEG or PNG safely: type by content, limits from the header, then the full decode.
 
-    Grey, RGB, CMYK, palette, alpha (on black) and 16-bit images are all understood.
+    Grey, RGB, CMYK, palette, alpha (on black) and 16-bit images are all understood. Damaged EXIF costs the orientation
+    at most, never the image.
 
     Raises:
         ImageTooLarge: more bytes or pixels than `limits` allow.
@@ -120,16 +152,40 @@ def encode_jpeg(pixels: NDArray[np.uint8], quality: int = 90) -> bytes:
 
 def _open(data: bytes) -> Image.Image:
     try:
-        with warnings.catch_warnings():
-            # Pillow only warns about bombs below twice its limit; our own limit is checked next.
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            return Image.open(io.BytesIO(data), formats=FORMATS)
+        return _opened(data)
     except UnidentifiedImageError as exc:
         raise UnsupportedImageType("The content is neither JPEG nor PNG. Send one of these two.") from exc
     except Image.DecompressionBombError as exc:
         raise ImageTooLarge("The image has far more pixels than are accepted.") from exc
-    except (OSError, ValueError, SyntaxError) as exc:
+    except _DAMAGE as exc:
         raise UndecodableImage(f"The image's header is damaged: {exc}.") from exc
+
+
+def _opened(data: bytes) -> Image.Image:
+    with _quiet_pillow():
+        try:
+            return Image.open(io.BytesIO(data), formats=FORMATS)
+        except _DAMAGE:
+            if _EXIF_MARK not in data:
+                raise
+            return _opened_with_late_exif(data)
+
+
+@contextmanager
+def _quiet_pillow() -> Iterator[None]:
+    # Pillow only warns about bombs below twice its limit, our own limit is checked next; and about damaged EXIF.
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", module="PIL")
+        yield
+
+
+def _opened_with_late_exif(data: bytes) -> Image.Image:
+    # Pillow looks for a JPEG's resolution in its EXIF while it opens the file, and does not survive all damage there.
+    image = Image.open(io.BytesIO(data.replace(_EXIF_MARK, _NO_EXIF_MARK)), formats=FORMATS)
+    if isinstance(image, JpegImageFile):
+        parts = [part.removeprefix(_NO_EXIF_MARK) for _, part in image.applist if part.startswith(_NO_EXIF_MARK)]
+        image.info["exif"] = _EXIF_MARK + b"".join(parts)
+    return image
 
 
 def _check_pixels(image: Image.Image, limits: ImageLimits) -> None:
@@ -141,20 +197,33 @@ def _check_pixels(image: Image.Image, limits: ImageLimits) -> None:
 
 
 def _decoded(image: Image.Image) -> DecodedImage:
-    image_format = str(image.format)
+    # Pillow has names of its own for a JPEG that several pictures share.
+    image_format = "JPEG" if isinstance(image, JpegImageFile) else "PNG"
     try:
-        encoding = _encoding(image)
-        ImageOps.exif_transpose(image, in_place=True)
         image.load()
-        grey, spread = _grey_and_spread(image)
-    except (OSError, ValueError, SyntaxError, IndexError) as exc:
+        encoding = _encoding(image)
+        grey, spread = _grey_and_spread(_upright(image))
+    except _DAMAGE as exc:
         raise UndecodableImage(f"The image is damaged or truncated: {exc}.") from exc
     height, width = grey.shape
     return DecodedImage(grey, spread, width, height, image_format, encoding)
 
 
+def _upright(image: Image.Image) -> Image.Image:
+    method = None if _ORIENTATION_KEYS.isdisjoint(image.info) else _turn(image)
+    return image if method is None else image.transpose(method)
+
+
+def _turn(image: Image.Image) -> Image.Transpose | None:
+    try:
+        with _quiet_pillow():
+            return _UPRIGHT.get(image.getexif().get(ExifTags.Base.Orientation, 1))
+    except _DAMAGE:
+        return None
+
+
 def _encoding(image: Image.Image) -> Encoding:
-    has_exif = bool(image.getexif())
+    has_exif = bool(image.info.get("exif") or image.info.get("Raw profile type exif"))
     if not isinstance(image, JpegImageFile):
         return Encoding(has_exif=has_exif)
     tables = repr(sorted(image.quantization.items())).encode()

@@ -7,13 +7,13 @@ A setting `group.name` is the environment variable `BRAIN_GROUP__NAME`; `.env` i
 import difflib
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import BaseSettings, DotEnvSettingsSource, SettingsConfigDict
 
 from brain_core.errors import SettingsError
 
@@ -25,6 +25,10 @@ OUTSIDE_SETTINGS = frozenset({"BRAIN_TEST_DATA"})
 Port = Annotated[int, Field(ge=1024, le=65535)]
 
 
+def _on_this_machine(group: dict[str, Any]) -> str:
+    return f"http://127.0.0.1:{group['port']}"
+
+
 class Group(BaseModel):
     """A group of settings; an unknown name in it is an error."""
 
@@ -32,7 +36,7 @@ class Group(BaseModel):
 
 
 class DatabaseSettings(Group):
-    """PostgreSQL. Left empty, `brain up` starts an embedded server and fills these in."""
+    """PostgreSQL for parts that run separately, as in containers; `brain up` always starts a server of its own."""
 
     url: SecretStr | None = Field(None, description="PostgreSQL URL of the product's own tables.")
     mlflow_url: SecretStr | None = Field(None, description="PostgreSQL URL of MLflow's tables.")
@@ -83,7 +87,9 @@ class DashboardSettings(Group):
     """The Streamlit pages."""
 
     port: Port = Field(8501, description="Port of the dashboard.")
-    api_url: str = Field("http://127.0.0.1:8000", description="Where the dashboard finds the API.")
+    api_url: str = Field(
+        "http://127.0.0.1:8000", description="Where a separate dashboard finds the API; `brain up` uses its own."
+    )
     api_timeout_s: float = Field(30.0, gt=0, description="Seconds until the API counts as away.")
 
 
@@ -91,14 +97,20 @@ class DagsterSettings(Group):
     """Dagit, the Dagster web server."""
 
     port: Port = Field(3000, description="Port of Dagit.")
-    url: str = Field("http://127.0.0.1:3000", description="Dagit's address in e-mails and pages.")
+    url: str = Field(
+        default_factory=_on_this_machine,
+        description="Dagit's address in e-mails and pages. Default: `port` on this machine; `brain up` uses its own.",
+    )
 
 
 class MlflowSettings(Group):
     """The MLflow server."""
 
     port: Port = Field(5000, description="Port of the MLflow server.")
-    uri: str = Field("http://127.0.0.1:5000", description="MLflow's address for the pipeline.")
+    uri: str = Field(
+        default_factory=_on_this_machine,
+        description="MLflow's address for the pipeline. Default: `port` on this machine; `brain up` uses its own.",
+    )
     timeout_s: int = Field(30, ge=1, description="Seconds until MLflow counts as away.")
 
 
@@ -254,19 +266,37 @@ def _as_text(value: Any) -> str:
 
 def _refuse_unknown_names() -> None:
     known = {*setting_names(), *OUTSIDE_SETTINGS}
-    unknown = sorted(name for name in os.environ if name.startswith(PREFIX) and name not in known)
+    # Pydantic reads names in any case.
+    names = {name.upper() for name in (*os.environ, *_names_in_dotenv())}
+    unknown = sorted(name for name in names if name.startswith(PREFIX) and name not in known)
     if unknown:
-        close = difflib.get_close_matches(unknown[0], known, n=1)
-        hint = f" Did you mean {close[0]}?" if close else ""
-        raise SettingsError(f"{unknown[0]} is not a setting.{hint} docs/settings.md lists all of them.")
+        raise SettingsError(_not_a_setting(unknown[0]))
+
+
+def _names_in_dotenv() -> Iterable[str]:
+    try:
+        return DotEnvSettingsSource(Settings).env_vars
+    except (OSError, UnicodeDecodeError) as exc:
+        raise SettingsError(f".env cannot be read: {exc}. Make it a readable text file in UTF-8.") from exc
+
+
+def _not_a_setting(name: str) -> str:
+    close = difflib.get_close_matches(name, setting_names(), n=1)
+    hint = f" Did you mean {close[0]}?" if close else ""
+    return f"{name} is not a setting.{hint} docs/settings.md lists all of them."
 
 
 def _describe(error: ValidationError) -> str:
-    lines = []
-    for detail in error.errors():
-        name = PREFIX + DELIMITER.join(str(part).upper() for part in detail["loc"])
-        lines.append(f"{name}: {detail['msg']} (got {_shown(detail)!r})")
-    return "\n".join(lines)
+    # A default that follows another setting could not be made: that other setting's own sentence says why.
+    wrong = (detail for detail in error.errors() if detail["type"] != "default_factory_not_called")
+    return "\n".join(_sentence(detail) for detail in wrong)
+
+
+def _sentence(detail: Any) -> str:
+    name = PREFIX + DELIMITER.join(str(part).upper() for part in detail["loc"])
+    if detail["type"] == "extra_forbidden":
+        return _not_a_setting(name)
+    return f"{name}: {detail['msg']} (got {_shown(detail)!r})"
 
 
 def _shown(detail: Any) -> Any:

@@ -6,7 +6,7 @@ import pandas as pd
 
 from brain_assets.asset_store import AssetStore, ImageSet, version_of
 from brain_assets.config import AugmentationParameters
-from brain_assets.metadata import picture, table
+from brain_assets.metadata import picture, source_in, source_note, table
 from brain_assets.resources import BucketResource
 
 SHOWN = 8
@@ -21,8 +21,8 @@ def training_set(dataset_splits: pd.DataFrame, feedback_set: pd.DataFrame) -> dg
     sizes = rows.groupby(["part", "origin", "label"]).size().reset_index(name="images")
     return dg.MaterializeResult(
         value=rows,
-        data_version=dg.DataVersion(version_of(rows[["key", "label", "part"]])),
-        metadata={"rows": len(rows), "sizes": table(sizes)},
+        data_version=dg.DataVersion(version_of(rows[["key", "label", "part", "pixel_sha256"]])),
+        metadata={"source": source_note(source_in(rows)), "rows": len(rows), "sizes": table(sizes)},
     )
 
 
@@ -44,6 +44,7 @@ def augmented_dataset(
     return dg.MaterializeResult(
         value=augmented,
         metadata={
+            "source": source_note(source_in(rows)),
             "rows": len(augmented),
             "originals": len(originals),
             "new_copies": new_copies(augmented, earlier),
@@ -69,8 +70,9 @@ def transformed_test_set(
     shown = slice(0, 4 * SHOWN)
     return dg.MaterializeResult(
         value=images,
-        data_version=dg.DataVersion(version_of(test[["key", "label"]])),
+        data_version=dg.DataVersion(version_of(test.reindex(columns=["key", "label", "pixel_sha256"]))),
         metadata={
+            "source": source_note(source_in(test)),
             "rows": len(images),
             "groups": int(test["group"].nunique()),
             "contact_sheet": picture(contact_sheet(images.images[shown], boxes=images.boxes[shown])),

@@ -5,12 +5,13 @@ import pandas as pd
 
 from brain_assets.asset_store import version_of
 from brain_assets.config import SplitParameters
-from brain_assets.defs.ingestion import batches
-from brain_assets.metadata import picture, progress_log, table
+from brain_assets.defs.ingestion import batches, raw_images, source_images
+from brain_assets.metadata import figures, picture, progress_log, source_in, source_note, synthetic_note, table
 from brain_assets.ml.versions import keep_finding, manifest_version
 from brain_assets.resources import BucketResource, SourceResource
 from brain_core.descriptors import DESCRIPTOR_NAMES
 
+SIZES_SHOWN = 10
 PAIRS_SHOWN = 4
 """In Dagit; the Data page has more of them."""
 
@@ -35,7 +36,7 @@ def image_statistics(
     return dg.MaterializeResult(
         value=statistics.assign(batch=context.partition_key),
         data_version=dg.DataVersion(version_of(statistics[["key", "pixel_sha256"]])),
-        metadata={"rows": len(statistics)},
+        metadata={"source": source_note(source_in(raw_images)), "rows": len(statistics)},
     )
 
 
@@ -55,15 +56,17 @@ def current_statistics(
         value=statistics,
         data_version=dg.DataVersion(version_of(statistics[["key", "pixel_sha256", "label"]])),
         metadata={
+            "source": source_note(source_in(image_manifest)),
             "rows": len(statistics),
             "mean_by_class": table(summary),
+            "sizes": table(_frequent_sizes(image_manifest)),
             "contact_sheet": picture(contact_sheet(stacked_thumbnails(shown))),
         },
     )
 
 
 @dg.asset(group_name="statistics", kinds={"parquet"})
-def histograms(current_statistics: pd.DataFrame) -> dg.MaterializeResult[pd.DataFrame]:
+def histograms(image_manifest: pd.DataFrame, current_statistics: pd.DataFrame) -> dg.MaterializeResult[pd.DataFrame]:
     """Mean grey histogram of each class (256 bins); those of the single images are in `current_statistics`.
 
     In the replaced system: `histogram.pkl`, here without pickle.
@@ -74,11 +77,16 @@ def histograms(current_statistics: pd.DataFrame) -> dg.MaterializeResult[pd.Data
     by_class = class_histograms(current_statistics)
     return dg.MaterializeResult(
         value=by_class,
-        metadata={"rows": len(by_class), "histograms": picture(histograms_by_class(by_class))},
+        metadata={
+            "source": source_note(source_in(image_manifest)),
+            "rows": len(by_class),
+            "histograms": picture(histograms_by_class(by_class)),
+        },
     )
 
 
-@dg.asset(group_name="statistics", kinds={"parquet"})
+# The batches too: while new images wait to be read, Dagster would otherwise make this and all below twice.
+@dg.asset(group_name="statistics", deps=[source_images, raw_images], kinds={"parquet"})
 def annotations(
     image_manifest: pd.DataFrame, current_statistics: pd.DataFrame, source: SourceResource
 ) -> dg.MaterializeResult[pd.DataFrame]:
@@ -115,18 +123,20 @@ def duplicate_groups(
     """
     from brain_assets.ml.duplicates import find_duplicates
     from brain_assets.ml.leakage import leaked_pairs, published_split_leakage
-    from brain_assets.ml.leakage_page import leakage_report_html, pair_gallery, shown_pairs
+    from brain_assets.ml.leakage_page import REPORT_FILE, leakage_report_html, pair_gallery, shown_pairs
     from brain_assets.ml.patients import patients_of
 
     found = find_duplicates(current_statistics)
     leakage = published_split_leakage(image_manifest, found.groups, patients_of(annotations))
     pairs = shown_pairs(leaked_pairs(image_manifest, found.links), bucket.data())
-    page = leakage_report_html(leakage, pairs, data_version=manifest_version(image_manifest))
-    keep_finding(bucket.data(), image_manifest, "leakage", leakage, {"leakage.html": page.encode()})
+    source = source_in(image_manifest)
+    page = leakage_report_html(leakage, pairs, manifest_version(image_manifest), synthetic_note(source))
+    keep_finding(bucket.data(), image_manifest, "leakage", leakage, {REPORT_FILE: page.encode()})
     return dg.MaterializeResult(
         value=found.groups,
-        data_version=dg.DataVersion(version_of(found.groups[["key", "group"]])),
+        data_version=dg.DataVersion(version_of(found.groups[["key", "group", "related_group"]])),
         metadata={
+            "source": source_note(source),
             "rows": len(found.groups),
             "groups": int(found.groups["group"].nunique()),
             "largest_group": int(found.groups["group_size"].max()),
@@ -151,6 +161,7 @@ def dataset_splits(
     Sticky: a test image stays one, and what hangs together with it goes to test too; `pulled_over` lists those.
     """
     from brain_assets.ml.earlier_splits import earlier_parts
+    from brain_assets.ml.leakage_page import complete_report
     from brain_assets.ml.patients import components, patients_of
     from brain_assets.ml.splits import assign_splits
 
@@ -158,13 +169,16 @@ def dataset_splits(
     images = current_statistics[["key", "label", "pixel_sha256"]]
     splits = assign_splits(together, images, config.fractions, config.seed, earlier_parts(bucket.data()))
     splits = splits.merge(image_manifest[["key", "source"]], on="key", validate="one_to_one")
+    splits = splits.merge(images[["key", "pixel_sha256"]], on="key", validate="one_to_one")
     counts = {"images": ("key", "size"), "groups": ("group", "nunique"), "components": ("component", "nunique")}
     sizes = splits.groupby(["part", "label"]).agg(**counts).reset_index()
     keep_finding(bucket.data(), image_manifest, "splits", sizes)
+    complete_report(bucket.data(), manifest_version(image_manifest), splits)
     return dg.MaterializeResult(
         value=splits,
-        data_version=dg.DataVersion(version_of(splits[["key", "label", "part"]])),
+        data_version=dg.DataVersion(version_of(splits[["key", "label", "part", "pixel_sha256"]])),
         metadata={
+            "source": source_note(source_in(splits)),
             "rows": len(splits),
             "components": int(splits["component"].nunique()),
             "sizes": table(sizes),
@@ -184,11 +198,18 @@ def shortcut_audit(
     from brain_assets.ml.shortcuts import shortcut_audit as audit
     from brain_assets.ml.shortcuts import shortcut_plot
 
+    source = source_in(image_manifest)
     found = audit(image_manifest, current_statistics, duplicate_groups)
-    plot = shortcut_plot(found)
+    plot = shortcut_plot(found, synthetic_note(source))
     keep_finding(bucket.data(), image_manifest, "shortcuts", found, {"shortcuts.png": plot})
     return dg.MaterializeResult(
-        value=found, metadata={"rows": len(found), "audit": table(found), "plot": picture(plot)}
+        value=found,
+        metadata={
+            "source": source_note(source),
+            "rows": len(found),
+            "audit": table(found),
+            "plot": picture(plot),
+        },
     )
 
 
@@ -202,6 +223,21 @@ def copies_agree_on_the_label(duplicate_groups: pd.DataFrame, image_manifest: pd
         passed=conflicting.empty,
         severity=dg.AssetCheckSeverity.WARN,
         metadata={"images_in_conflict": len(conflicting), "conflicts": table(conflicting.sort_values("group"))},
+    )
+
+
+@dg.asset_check(asset=duplicate_groups, additional_ins={"image_manifest": dg.AssetIn("image_manifest")})
+def published_split_does_not_leak(duplicate_groups: pd.DataFrame, image_manifest: pd.DataFrame) -> dg.AssetCheckResult:
+    """No published Testing image is a copy of a Training image; a warning, since `dataset_splits` divides anew."""
+    from brain_assets.ml.leakage import ALL_CLASSES, published_split_leakage
+
+    leakage = published_split_leakage(image_manifest, duplicate_groups)
+    share = leakage.set_index("label")["leaked_share"].get(ALL_CLASSES)
+    by_class = leakage[["label", "testing_images", "leaked_images", "leaked_share"]]
+    return dg.AssetCheckResult(
+        passed=not share,
+        severity=dg.AssetCheckSeverity.WARN,
+        metadata={**figures({"leaked_share": share}), "by_class": table(by_class)},
     )
 
 
@@ -235,3 +271,11 @@ def no_shortcut_tells_the_class(shortcut_audit: pd.DataFrame) -> dg.AssetCheckRe
     found = shortcut_audit[shortcut_audit["is_shortcut"].astype(bool)]
     names = ", ".join(found["shortcut"]) or "none"
     return dg.AssetCheckResult(passed=found.empty, severity=dg.AssetCheckSeverity.WARN, metadata={"shortcuts": names})
+
+
+def _frequent_sizes(manifest: pd.DataFrame) -> pd.DataFrame:
+    """The most frequent widths and heights of what decodes: images in all, then those of each class."""
+    good = manifest[manifest["decodes"].astype(bool)]
+    counts = pd.crosstab([good["width"], good["height"]], good["label"])
+    counts.insert(0, "images", counts.sum(axis=1))
+    return counts.sort_values("images", ascending=False, kind="stable").head(SIZES_SHOWN).reset_index()

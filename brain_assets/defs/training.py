@@ -7,7 +7,7 @@ import pandas as pd
 
 from brain_assets.asset_store import ImageSet
 from brain_assets.config import TrainingParameters
-from brain_assets.metadata import picture, table
+from brain_assets.metadata import picture, source_note, table
 from brain_assets.ml.records import WEIGHTS_KEY, EvaluatedModel, PromotionRecord, RegisteredBundle, TrainedModel
 from brain_assets.resources import BucketResource, DatabaseResource, RegistryResource
 
@@ -43,6 +43,7 @@ def trained_model(
     return dg.MaterializeResult(
         value=record,
         metadata={
+            "source": source_note(record.provenance.source),
             "mlflow_run": record.run_id,
             "started_from": record.started_from or "scratch",
             "epochs": len(record.history),
@@ -72,6 +73,7 @@ def model_evaluation(
     return dg.MaterializeResult(
         value=evaluated,
         metadata={
+            "source": source_note(trained_model.provenance.source),
             **metrics.headline(),
             "accuracy_interval": f"{metrics.accuracy.low:.3f} to {metrics.accuracy.high:.3f}",
             "images": metrics.images,
@@ -100,7 +102,8 @@ def inference_bundle(
         trained_model, weights, model_evaluation, transformed_test_set, current_statistics, dataset_splits
     )
     bundle = make_bundle(inputs, registry.open(), bucket.data())
-    return dg.MaterializeResult(value=bundle, metadata=bundle.model_dump())
+    source = source_note(trained_model.provenance.source)
+    return dg.MaterializeResult(value=bundle, metadata={"source": source, **bundle.model_dump()})
 
 
 @dg.asset(group_name="training", kinds={"postgres", "mlflow"})

@@ -48,9 +48,9 @@ class AugmentationConfig:
     """
 
     copies: int = 1
-    rotation_degrees: float = 12.0
-    shift_share: float = 0.06
-    shear_degrees: float = 6.0
+    rotation_degrees: float = 10.0
+    shift_share: float = 0.05
+    shear_degrees: float = 10.0
     zoom_share: float = 0.1
     horizontal_flip: bool = True
     seed: int = 0

@@ -24,12 +24,14 @@ BLOCK_IMAGES = 512
 
 
 def training_table(splits: pd.DataFrame, feedback: pd.DataFrame) -> pd.DataFrame:
-    """Training and validation images: key, label, group, part, source and origin (`source` or `feedback`).
+    """Training and validation images: key, label, group, part, source, pixel_sha256, origin (`source` or `feedback`).
 
     Corrected uploads join the training part; their group is -1 since they were screened against the test images only.
     """
-    known = splits.loc[splits["part"] != "test", ["key", "label", "group", "part", "source"]].assign(origin=SOURCE)
-    used = feedback.loc[feedback["is_used"], ["key", "label"]]
+    columns = ["key", "label", "group", "part", "source", "pixel_sha256"]
+    # Splits of an earlier version do not know the pixels.
+    known = splits[splits["part"] != "test"].reindex(columns=columns).assign(origin=SOURCE)
+    used = feedback.loc[feedback["is_used"], ["key", "label", "pixel_sha256"]]
     corrected = used.assign(group=NO_GROUP, part="train", source="upload", origin=FEEDBACK)
     return pd.concat([known, corrected], ignore_index=True) if len(corrected) else known.reset_index(drop=True)
 

@@ -5,6 +5,8 @@ maximum mean discrepancy with a permutation p-value (Gretton et al. 2012, JMLR 1
 (Holm 1979) holds the chance of any false alarm at `ALPHA`.
 """
 
+import html
+import re
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +15,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from brain_core.descriptors import DESCRIPTOR_NAMES
+from brain_core.labels import NOTICE
 
 ALPHA = 0.05
 MIN_ROWS = 20
@@ -21,6 +24,9 @@ MIN_ROWS = 20
 MAX_EMBEDDINGS = 500
 PERMUTATIONS = 200
 NUMERIC_COLUMNS = (*DESCRIPTOR_NAMES, "confidence")
+
+_NOTICE_STYLE = "margin:0;padding:12px 16px;background:#fff3cd;color:#3d2f00;font:600 16px/1.4 sans-serif"
+_NOTICE_HTML = f'<p role="note" style="{_NOTICE_STYLE}">{html.escape(NOTICE)}</p>'
 
 
 @dataclass(frozen=True)
@@ -33,7 +39,7 @@ class DriftAssessment:
         is_drifted: some column drifted; None when not assessed.
         drifted_share: share of the columns that drifted, [0, 1]; None when not assessed.
         summary: JSON: `alpha`, `reference_rows`, `recent_rows`, and `columns` with test, p-value and adjusted p-value.
-        html: Evidently's report; None when not assessed.
+        html: Evidently's report below our notice; None when not assessed.
     """
 
     row_count: int
@@ -62,8 +68,15 @@ def assess_drift(reference: pd.DataFrame, recent: pd.DataFrame, seed: int = 0) -
         for (name, test, p), a in zip(found, adjusted.tolist(), strict=True)
     ]
     share = sum(column["is_drifted"] for column in columns) / len(columns)
-    html = _evidently_report(reference, recent)
-    return DriftAssessment(len(recent), True, share > 0, share, {**summary, "columns": columns}, html)
+    report = with_notice(_evidently_report(reference, recent))
+    return DriftAssessment(len(recent), True, share > 0, share, {**summary, "columns": columns}, report)
+
+
+def with_notice(page: str) -> bytes:
+    """An HTML page with `labels.NOTICE` above everything else; in front where the page has no body."""
+    body = re.search(r"<body[^>]*>", page)
+    place = body.end() if body else 0
+    return (page[:place] + _NOTICE_HTML + page[place:]).encode()
 
 
 def holm(p_values: list[float]) -> NDArray[np.float64]:
@@ -117,7 +130,7 @@ def _some_embeddings(table: pd.DataFrame, rng: np.random.Generator) -> NDArray[n
     return np.stack([np.asarray(row, dtype=np.float32) for row in table["embedding"].iloc[chosen]])
 
 
-def _evidently_report(reference: pd.DataFrame, recent: pd.DataFrame) -> bytes:
+def _evidently_report(reference: pd.DataFrame, recent: pd.DataFrame) -> str:
     from evidently import DataDefinition, Dataset, Report
     from evidently.presets import DataDriftPreset
 
@@ -125,5 +138,5 @@ def _evidently_report(reference: pd.DataFrame, recent: pd.DataFrame) -> bytes:
     columns = [*NUMERIC_COLUMNS, "predicted_class"]
     datasets = [Dataset.from_pandas(table[columns], data_definition=definition) for table in (recent, reference)]
     # Evidently takes the current data first.
-    html: str = Report([DataDriftPreset()]).run(*datasets).get_html_str(as_iframe=False)
-    return html.encode()
+    page: str = Report([DataDriftPreset()]).run(*datasets).get_html_str(as_iframe=False)
+    return page

@@ -9,7 +9,7 @@ from brain_core.storage import Bucket, model_key
 
 
 def earlier_parts(bucket: Bucket) -> pd.DataFrame | None:
-    """Earlier assignments: `part` by `key` (the last split) and by `pixel_sha256` (what the champion knew).
+    """Earlier assignments: `part` by `key` and `pixel_sha256` (the last split; the champion's, by pixels alone).
 
     Raises:
         StorageError: the bucket is away.
@@ -34,7 +34,7 @@ def _last_split(bucket: Bucket) -> pd.DataFrame | None:
         last: pd.DataFrame = AssetStore(bucket).read("dataset_splits", pd.DataFrame)
     except ObjectNotFound:
         return None
-    return last[["key", "part"]]
+    return last[[name for name in ("key", "pixel_sha256", "part") if name in last]]
 
 
 def _champions_split(bucket: Bucket) -> pd.DataFrame | None:

@@ -2,6 +2,7 @@
 
 import base64
 import io
+import re
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from html import escape
@@ -16,11 +17,16 @@ from PIL import Image, ImageDraw, ImageFont
 
 from brain_assets.ml.leakage import ALL_CLASSES
 from brain_assets.ml.splits import PARTS, crossing_groups
+from brain_core.data_versions import report_key
 from brain_core.imaging import decode, resize
 from brain_core.labels import NOTICE
 from brain_core.storage import Bucket
 
+REPORT_FILE = "leakage.html"
+"""Its name among the reports about a version of the data."""
+
 _TEMPLATE_FILE = Path(__file__).with_name("leakage_page.html")
+_SPLIT_PLACE = re.compile(r'(?<=<span id="split">)[^<]*')
 _SIDE_PIXELS = 160
 _GAP_PIXELS = 4
 _CAPTION_PIXELS = 18
@@ -89,27 +95,48 @@ def pair_gallery(pairs: Sequence[LeakedPair], columns: int = 4) -> bytes:
 
 
 def leakage_report_html(
-    leakage: pd.DataFrame, pairs: Sequence[LeakedPair], splits: pd.DataFrame | None = None, data_version: str = ""
+    leakage: pd.DataFrame, pairs: Sequence[LeakedPair], data_version: str = "", note: str = ""
 ) -> str:
-    """The whole page, for any data set that was published with a `Testing` part.
+    """The whole page, for any data set that was published with a `Testing` part; `with_split` completes it.
 
     Args:
         leakage: see `leakage.published_split_leakage`; with patients where they are known.
         pairs: what to show, see `shown_pairs`.
-        splits: the division that takes the place of the published one, see `splits.assign_splits`.
         data_version: which images the figures are of.
+        note: what else to say beside the notice, such as that the images are synthetic.
     """
     by_class = leakage.set_index("label").to_dict("index")
     overall = by_class.get(ALL_CLASSES)
     return Template(_TEMPLATE_FILE.read_text(encoding="utf-8")).substitute(
         notice=escape(NOTICE),
+        note=escape(note),
         headline=_headline(overall),
         bars="".join(_bar(str(label), figures) for label, figures in by_class.items()),
         table=_table(by_class),
         gallery="".join(_figure(pair) for pair in pairs) or "<p>No copy was found.</p>",
-        split=_split_sentence(splits),
         version=f"Data version <code>{escape(data_version)}</code>." if data_version else "",
     )
+
+
+def with_split(page: str, splits: pd.DataFrame) -> str:
+    """A page with a sentence about the division that takes the place of the published one, instead of any before.
+
+    Args:
+        page: as `leakage_report_html` makes it.
+        splits: see `splits.assign_splits`.
+    """
+    return _SPLIT_PLACE.sub(_split_sentence(splits), page)
+
+
+def complete_report(bucket: Bucket, data_version: str, splits: pd.DataFrame) -> None:
+    """Put the split into the report that is kept about a version, as `with_split` does; without a report do nothing.
+
+    Raises:
+        StorageError: the bucket is away.
+    """
+    key = report_key(data_version, REPORT_FILE)
+    if bucket.exists(key):
+        bucket.write(key, with_split(bucket.read(key).decode(), splits).encode())
 
 
 def _shown(pair: dict[Hashable, Any], bucket: Bucket) -> LeakedPair:
@@ -184,9 +211,7 @@ def _caption(pair: LeakedPair) -> str:
     return f"{pair.label}, {'not turned' if pair.orientation == 'same' else pair.orientation}"
 
 
-def _split_sentence(splits: pd.DataFrame | None) -> str:
-    if splits is None or splits.empty:
-        return ""
+def _split_sentence(splits: pd.DataFrame) -> str:
     counts = splits.groupby("part")["component"].nunique().reindex(PARTS, fill_value=0)
     parts = ", ".join(f"{count:,} for {part}" for part, count in counts.items())
     crossing = len(crossing_groups(splits, "component"))

@@ -131,14 +131,19 @@ def image_traits(manifest: pd.DataFrame, statistics: pd.DataFrame, groups: pd.Da
     )
 
 
-def shortcut_plot(audit: pd.DataFrame) -> bytes:
-    """PNG of an audit: a point with its interval for each shortcut, red where it is one, on the range of chance."""
+def shortcut_plot(audit: pd.DataFrame, note: str = "") -> bytes:
+    """PNG of an audit: a point with its interval for each shortcut, red where it is one, on the range of chance.
+
+    Args:
+        audit: see `shortcut_audit`.
+        note: a line below the title, such as that the images are synthetic.
+    """
     figure, axes = _figure()
     for position, (_, row) in enumerate(audit[::-1].iterrows()):
         _draw(axes, position, row)
     axes.set_yticks(range(len(audit)), [name.replace("_", " ") for name in reversed(audit["shortcut"].tolist())])
     axes.set(xlim=(0, 1.12), xticks=np.linspace(0, 1, 6), xlabel="balanced accuracy, cross-validated (grey: chance)")
-    axes.set_title("How well the class is told without looking at the brain")
+    axes.set_title("\n".join(["How well the class is told without looking at the brain", note]).strip(), fontsize=11)
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png")
     return buffer.getvalue()

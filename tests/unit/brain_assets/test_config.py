@@ -6,8 +6,13 @@ from brain_assets.ml.augmentation import AugmentationConfig
 from brain_assets.ml.training import TrainingConfig
 
 
-def test_the_defaults_become_the_configurations_of_the_functions():
-    assert isinstance(AugmentationParameters().to_augmentation(), AugmentationConfig)
+def test_the_defaults_are_those_of_the_configurations_of_the_functions():
+    assert AugmentationParameters().to_augmentation() == AugmentationConfig()
+    assert TrainingParameters().to_training() == TrainingConfig()
+
+
+def test_what_is_changed_reaches_the_functions():
+    assert AugmentationParameters(copies=3).to_augmentation() == AugmentationConfig(copies=3)
     assert TrainingParameters(epochs=3).to_training() == TrainingConfig(epochs=3)
 
 

@@ -33,12 +33,14 @@ def splits() -> pd.DataFrame:
             "group": [0, 1, 2],
             "part": ["train", "validation", "test"],
             "source": ["own"] * 3,
+            "pixel_sha256": ["0a", "0b", "0c"],
         }
     )
 
 
 def feedback(**columns) -> pd.DataFrame:
-    return pd.DataFrame({"key": ["up/x", "up/y"], "label": ["glioma", "glioma"], "is_used": [True, False]} | columns)
+    rows = {"key": ["up/x", "up/y"], "label": ["glioma"] * 2, "is_used": [True, False], "pixel_sha256": ["1a", "1b"]}
+    return pd.DataFrame(rows | columns)
 
 
 def test_test_images_are_never_in_the_training_table():
@@ -46,6 +48,12 @@ def test_test_images_are_never_in_the_training_table():
     assert table["key"].tolist() == ["a", "b", "up/x"]
     assert table["part"].tolist() == ["train", "validation", "train"]
     assert source_of(table) == "own"
+    assert table["pixel_sha256"].tolist() == ["0a", "0b", "1a"]
+
+
+def test_a_split_of_an_earlier_version_trains_without_knowing_the_pixels():
+    table = training_table(splits().drop(columns="pixel_sha256"), feedback().iloc[:0])
+    assert table["key"].tolist() == ["a", "b"]
 
 
 def test_without_corrections_only_the_source_is_trained_on():

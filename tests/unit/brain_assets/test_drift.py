@@ -1,4 +1,5 @@
 import json
+import re
 
 import numpy as np
 import pandas as pd
@@ -6,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from brain_assets.ml.drift import ALPHA, MIN_ROWS, NUMERIC_COLUMNS, assess_drift, holm, mmd_p_value
+from brain_assets.ml.drift import ALPHA, MIN_ROWS, NUMERIC_COLUMNS, assess_drift, holm, mmd_p_value, with_notice
+from brain_core.labels import NOTICE
 
 
 def predictions(rows: int, seed: int, shift: float = 0.0, shifted: str = "brightness") -> pd.DataFrame:
@@ -37,6 +39,14 @@ def test_a_shifted_descriptor_is_found_and_named_with_a_report():
     assert json.loads(json.dumps(found.summary)) == found.summary
     assert found.html is not None
     assert b"brightness" in found.html
+    assert re.search(rb"<body>\s*<p[^>]*>" + re.escape(NOTICE.encode()), found.html)
+
+
+@pytest.mark.parametrize("body", ["<body>", '<body class="wide">', ""])
+def test_the_notice_stands_above_everything_on_the_page(body):
+    page = with_notice(f"<!DOCTYPE html>{body}<h1>Größe</h1>").decode()
+    assert page.count(NOTICE) == 1
+    assert page.index(body) <= page.index(NOTICE) < page.index("<h1>Größe</h1>")
 
 
 def test_the_class_mix_is_looked_at():
@@ -46,7 +56,7 @@ def test_the_class_mix_is_looked_at():
 
 
 def test_false_alarms_stay_rare(monkeypatch):
-    monkeypatch.setattr("brain_assets.ml.drift._evidently_report", lambda *_: b"")
+    monkeypatch.setattr("brain_assets.ml.drift._evidently_report", lambda *_: "")
     alarms = [assess_drift(predictions(150, 2 * n), predictions(60, 2 * n + 1)).is_drifted for n in range(40)]
     assert sum(alarms) <= 6
 

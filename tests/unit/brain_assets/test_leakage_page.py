@@ -8,7 +8,16 @@ import pytest
 from PIL import Image
 
 from brain_assets.ml.leakage import published_split_leakage
-from brain_assets.ml.leakage_page import LeakedPair, leakage_report_html, pair_gallery, shown_pairs
+from brain_assets.ml.leakage_page import (
+    REPORT_FILE,
+    LeakedPair,
+    complete_report,
+    leakage_report_html,
+    pair_gallery,
+    shown_pairs,
+    with_split,
+)
+from brain_core.data_versions import report_key
 from brain_core.imaging import encode_png
 from brain_core.labels import NOTICE
 from brain_core.storage import LocalBucket
@@ -49,6 +58,10 @@ def pair(name: str = "Te-gl_1.jpg", orientation: str = "mirrored") -> LeakedPair
     return LeakedPair("glioma", name, "Tr-gl_2.jpg", orientation, picture)
 
 
+def some_splits() -> pd.DataFrame:
+    return pd.DataFrame({"group": [0, 0, 1, 2], "component": [0, 0, 1, 2], "part": ["train", "train", "test", "train"]})
+
+
 def text_of(page: str) -> str:
     return re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", page))
 
@@ -77,17 +90,39 @@ def test_page_stands_alone_and_is_well_formed():
     assert "$" not in page
 
 
-def test_page_adds_patients_and_the_split_where_they_are_known():
+def test_page_adds_patients_where_they_are_known():
     patients = pd.DataFrame({"key": ["a", "c"], "patient": ["p", "p"]})
-    splits = pd.DataFrame(
-        {"group": [0, 0, 1, 2], "component": [0, 0, 1, 2], "part": ["train", "train", "test", "train"]}
-    )
-    text = text_of(leakage_report_html(leakage(patients), [], splits))
+    text = text_of(leakage_report_html(leakage(patients), []))
     assert "50.0 % are copies, or show a patient who is also in Training" in text
     assert "not known" in text
+    assert "No copy was found." in text
+
+
+def test_a_split_takes_its_place_in_the_page_and_a_later_one_replaces_it():
+    page = leakage_report_html(leakage(), [pair()])
+    assert "different slices" not in page
+    first = with_split(page, some_splits()[:2])
+    last = with_split(first, some_splits())
+    assert last == with_split(page, some_splits())
+    text = text_of(last)
     assert "4 images are 3 different slices in 3 components: 2 for train, 0 for validation, 1 for test." in text
     assert "Components that cross: 0." in text
-    assert "No copy was found." in text
+    tags = Tags()
+    tags.feed(last)
+    assert (tags.open, tags.wrong) == ([], [])
+
+
+def test_the_kept_report_is_completed_and_none_is_made_where_there_is_none(bucket: LocalBucket):
+    key = report_key("abc", REPORT_FILE)
+    bucket.write(key, leakage_report_html(leakage(), []).encode())
+    for version in ("abc", "other"):
+        complete_report(bucket, version, some_splits())
+    assert "4 images are 3 different slices" in bucket.read(key).decode()
+    assert not bucket.exists(report_key("other", REPORT_FILE))
+
+
+def test_page_says_what_else_is_to_be_known_about_the_images():
+    assert f"{NOTICE} Drawn &amp; not real." in leakage_report_html(leakage(), [], note="Drawn & not real.")
 
 
 def test_page_says_so_when_nothing_was_published_for_testing():

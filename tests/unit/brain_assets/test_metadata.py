@@ -2,7 +2,16 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from brain_assets.metadata import figures, picture, progress_log, source_note, table
+from brain_assets.metadata import (
+    SYNTHETIC,
+    figures,
+    picture,
+    progress_log,
+    source_in,
+    source_note,
+    synthetic_note,
+    table,
+)
 from brain_core.labels import NOTICE
 
 
@@ -35,6 +44,18 @@ def test_what_was_not_computed_says_so():
 def test_every_source_is_named_with_the_notice(source, words):
     assert source_note(source).startswith(words)
     assert source_note(source).endswith(NOTICE)
+
+
+def test_where_only_some_images_are_synthetic_it_is_said_too():
+    source = source_in(pd.DataFrame({"source": ["sample", "own", "sample"]}))
+    assert source == "own, sample"
+    assert SYNTHETIC in source_note(source)
+    assert "Images of this installation." in source_note(source)
+
+
+@pytest.mark.parametrize(("source", "note"), [("sample", SYNTHETIC), ("own, sample", SYNTHETIC), ("public", "")])
+def test_only_synthetic_images_have_a_note_outside_dagit(source, note):
+    assert synthetic_note(source) == note
 
 
 def test_progress_is_about_ten_lines_however_many_images(caplog):

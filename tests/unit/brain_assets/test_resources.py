@@ -1,9 +1,10 @@
 import dagster as dg
 import pandas as pd
 import pytest
+from google.auth.exceptions import DefaultCredentialsError
 
 from brain_assets.resources import AssetIOManager, BucketResource, MailResource, SourceResource
-from brain_core.errors import SourceMissing
+from brain_core.errors import SourceMissing, StorageError
 
 
 def test_the_buckets_are_those_of_the_uris(tmp_path):
@@ -17,6 +18,24 @@ def test_the_buckets_are_those_of_the_uris(tmp_path):
 def test_a_missing_source_is_an_error_of_ours(tmp_path):
     with pytest.raises(SourceMissing):
         SourceResource(uri=str(tmp_path / "absent"), batch_size=10, max_undecodable_share=0.0).open()
+
+
+@pytest.mark.parametrize(
+    ("open_it", "error"),
+    [
+        (BucketResource(uri="gs://scans/data", inference_uri="gs://scans").data, StorageError),
+        (BucketResource(uri="gs://scans/data", inference_uri="gs://scans").inference, StorageError),
+        (SourceResource(uri="gs://scans/data", batch_size=10, max_undecodable_share=0.0).open, SourceMissing),
+    ],
+)
+def test_google_cloud_without_credentials_says_what_to_do(monkeypatch, open_it, error):
+    def no_credentials(**_):
+        raise DefaultCredentialsError("Your default credentials were not found.")
+
+    monkeypatch.setattr("google.auth.default", no_credentials)
+    monkeypatch.delenv("STORAGE_EMULATOR_HOST", raising=False)
+    with pytest.raises(error, match=r"without credentials: .* Run `gcloud auth application-default login`"):
+        open_it()
 
 
 def test_mail_without_a_server_goes_to_the_outbox(tmp_path, monkeypatch):

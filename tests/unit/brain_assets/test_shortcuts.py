@@ -146,6 +146,17 @@ def test_a_set_that_was_not_assessed_has_a_plot_that_says_so():
     )
 
 
+def top_of_the_frame(picture: bytes) -> int:
+    """The first row of pixels that is mostly dark."""
+    grey = np.asarray(Image.open(io.BytesIO(picture)).convert("L"))
+    return int(np.argmax((grey < 128).mean(axis=1) > 0.5))
+
+
+def test_a_note_has_a_line_of_its_own_above_the_plot():
+    audit = shortcut_audit(*tables(groups_of_class=2))
+    assert top_of_the_frame(shortcut_plot(audit, "Drawn, not real.")) > top_of_the_frame(shortcut_plot(audit)) + 10
+
+
 @pytest.mark.real_data
 def test_real_file_names_tell_the_class_and_the_size_does_not(real_subset: Source, bucket: LocalBucket):
     manifest = ingest_all(real_subset, bucket)

@@ -20,7 +20,6 @@ def look(**settings) -> dict[str, Finding]:
 def _nothing_runs(monkeypatch):
     for name in ("SERVING", "DAGSTER", "MLFLOW", "DASHBOARD"):
         monkeypatch.setenv(f"BRAIN_{name}__PORT", "1024")
-    monkeypatch.setenv("BRAIN_MLFLOW__URI", "http://127.0.0.1:1024")
 
 
 @pytest.fixture
@@ -78,6 +77,16 @@ def test_what_does_not_run_is_off_not_missing(findings):
     assert findings["mail"].detail.startswith("not set")
     assert findings["champion"].state == "off"
     assert findings["platform"] == Finding("platform", "off", "does not run; start it with `brain up`")
+
+
+@pytest.mark.parametrize("name", ["dagit", "mlflow server", "serving", "dashboard"])
+def test_servers_are_asked_at_the_ports_of_the_settings(findings, name):
+    assert findings[name].detail.startswith("http://127.0.0.1:1024/")
+
+
+def test_mlflow_elsewhere_is_asked_there(monkeypatch, tmp_path, closed_port):
+    monkeypatch.setenv("BRAIN_MLFLOW__URI", f"http://127.0.0.1:{closed_port}")
+    assert look(home=tmp_path)["mlflow server"].detail == f"http://127.0.0.1:{closed_port}/health does not answer"
 
 
 def test_an_installation_without_faults_misses_nothing(findings):

@@ -73,6 +73,74 @@ def test_exif_orientation_is_applied():
     assert (image.width, image.height) == (40, 60)
 
 
+def with_exif(image_format: str = "JPEG") -> bytes:
+    exif = Image.Exif()
+    exif.update({0x0112: 6, 0x010E: "a description", 0x011A: 72.0, 0x0128: 2, 0x8769: {0x9202: 1.5}})
+    return encoded(Image.fromarray(ramp(40, 60)), image_format, exif=exif)
+
+
+def exif_place(data: bytes) -> slice:
+    """Where the tags are."""
+    if data.startswith(b"\xff\xd8"):
+        mark = data.index(b"Exif\0\0")
+        return slice(mark + 6, mark - 2 + int.from_bytes(data[mark - 2 : mark]))
+    mark = data.index(b"eXIf")
+    return slice(mark + 4, mark + 4 + int.from_bytes(data[mark - 4 : mark]))
+
+
+def with_right_checksum(png: bytes) -> bytes:
+    tags = exif_place(png)
+    checksum = zlib.crc32(b"eXIf" + png[tags])
+    return png[: tags.stop] + struct.pack(">I", checksum) + png[tags.stop + 4 :]
+
+
+@pytest.mark.parametrize("characters", [1, 8])
+def test_the_orientation_counts_although_the_resolution_is_typed_as_text(characters):
+    clean = with_exif()
+    text, fraction = (struct.pack(">HHI", 0x011A, *kind) for kind in ((2, characters), (5, 1)))
+    damaged = decode(clean.replace(fraction, text))
+    assert damaged.encoding.has_exif
+    assert damaged.grey.shape == (60, 40)
+    np.testing.assert_array_equal(damaged.grey, decode(clean).grey)
+
+
+@pytest.mark.parametrize("image_format", ["JPEG", "PNG"])
+def test_exif_that_cannot_be_read_is_ignored_and_told(image_format):
+    data = bytearray(with_exif(image_format))
+    data[exif_place(data)] = b"?" * len(data[exif_place(data)])
+    image = decode(with_right_checksum(bytes(data)) if image_format == "PNG" else bytes(data))
+    assert image.grey.shape == (40, 60)
+    assert image.encoding.has_exif
+
+
+@given(st.sampled_from(["JPEG", "PNG"]), st.lists(st.tuples(st.integers(0, 200), st.integers(0, 255)), max_size=4))
+def test_damage_within_exif_costs_the_orientation_at_most(image_format, damages):
+    clean = with_exif(image_format)
+    data, tags = bytearray(clean), exif_place(clean)
+    for place, value in damages:
+        data[tags.start + place % (tags.stop - tags.start)] = value
+    image = decode(with_right_checksum(bytes(data)) if image_format == "PNG" else bytes(data))
+    np.testing.assert_array_equal(np.sort(image.grey, axis=None), np.sort(decode(clean).grey, axis=None))
+    assert image.encoding.has_exif
+
+
+@given(st.sampled_from(["JPEG", "PNG"]), st.lists(st.tuples(st.integers(0, 600), st.integers(0, 255)), max_size=4))
+def test_damage_anywhere_in_an_image_with_exif_gives_an_image_or_one_of_our_errors(image_format, damages):
+    data = bytearray(with_exif(image_format))
+    for place, value in damages:
+        data[place % len(data)] = value
+    try:
+        decode(bytes(data))
+    except InvalidImage:
+        return
+
+
+def test_a_jpeg_of_several_pictures_is_a_jpeg_and_its_first_one_counts():
+    pictures = [Image.fromarray(ramp(40, 60)), Image.fromarray(ramp(20, 30))]
+    image = decode(encoded(pictures[0], "MPO", save_all=True, append_images=pictures[1:]))
+    assert (image.format, image.width, image.height) == ("JPEG", 60, 40)
+
+
 def test_an_empty_file_is_named_so():
     with pytest.raises(UndecodableImage, match="empty"):
         decode(b"")

@@ -24,6 +24,53 @@ def test_an_unknown_setting_is_named_with_the_nearest_known_one(monkeypatch):
         load_settings()
 
 
+def test_an_unknown_setting_in_the_file_is_named_like_one_in_the_environment(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / ".env").write_text("POSTGRES_PASSWORD=x\nBRAIN_SOURCE__BATCH_SIZE=7\n")
+    assert load_settings().source.batch_size == 7
+    (tmp_path / ".env").write_text("BRAIN_SORCE__URI=sample\n")
+    with pytest.raises(SettingsError, match=r"BRAIN_SORCE__URI is not a setting\. Did you mean BRAIN_SOURCE__URI\?"):
+        load_settings()
+
+
+@pytest.mark.parametrize("line", ["brain_sorce__uri=sample", "export BRAIN_SORCE__URI='sample'", "BRAIN_SORCE__URI="])
+def test_an_unknown_setting_is_found_however_its_line_is_written(monkeypatch, tmp_path, line):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / ".env").write_text(f"{line}\n")
+    with pytest.raises(SettingsError, match=r"Did you mean BRAIN_SOURCE__URI\?"):
+        load_settings()
+
+
+def test_a_file_that_is_no_text_is_named(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / ".env").write_bytes(b"BRAIN_HOME=\xff\xfe\n")
+    with pytest.raises(SettingsError, match=r"\.env cannot be read"):
+        load_settings()
+
+
+def test_an_unknown_name_in_a_group_is_named_with_the_nearest_known_one():
+    with pytest.raises(SettingsError, match=r"BRAIN_SOURCE__URL is not a setting\. Did you mean BRAIN_SOURCE__URI\?"):
+        load_settings(source={"url": "sample"})
+
+
+def test_addresses_on_this_machine_follow_their_ports(monkeypatch):
+    monkeypatch.setenv("BRAIN_MLFLOW__PORT", "5678")
+    monkeypatch.setenv("BRAIN_DAGSTER__PORT", "3456")
+    settings = load_settings()
+    assert (settings.mlflow.uri, settings.dagster.url) == ("http://127.0.0.1:5678", "http://127.0.0.1:3456")
+    monkeypatch.setenv("BRAIN_MLFLOW__URI", "http://mlflow:5000")
+    assert load_settings().mlflow.uri == "http://mlflow:5000"
+
+
+def test_a_wrong_port_is_told_once(monkeypatch):
+    monkeypatch.setenv("BRAIN_MLFLOW__PORT", "80")
+    with pytest.raises(SettingsError) as caught:
+        load_settings()
+    assert str(caught.value).splitlines() == [
+        "BRAIN_MLFLOW__PORT: Input should be greater than or equal to 1024 (got '80')"
+    ]
+
+
 def test_a_wrong_value_is_named_with_what_is_allowed(monkeypatch):
     monkeypatch.setenv("BRAIN_SERVING__PORT", "80")
     with pytest.raises(SettingsError, match="BRAIN_SERVING__PORT: Input should be greater than or equal to 1024"):
