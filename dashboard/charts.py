@@ -15,7 +15,7 @@ def bars(frame: pd.DataFrame, value: str, title: str, number_format: str) -> Non
     """One horizontal bar a class (the frame's index) with its number beside it."""
     shown = pd.DataFrame({"name": [CLASS_NAMES[str(key)] for key in frame.index], title: frame[value].to_numpy()})
     base = alt.Chart(shown).encode(
-        x=alt.X(f"{title}:Q", title=title, scale=alt.Scale(domainMin=0), axis=alt.Axis(tickCount=4)),
+        x=alt.X(f"{title}:Q", title=title, scale=_from_zero(shown[title]), axis=alt.Axis(tickCount=4)),
         y=alt.Y("name:N", title=None, sort=list(CLASS_NAMES.values())),
     )
     bar = base.mark_bar(height=alt.RelativeBandSize(0.65), cornerRadiusEnd=3).encode(
@@ -28,11 +28,12 @@ def bars(frame: pd.DataFrame, value: str, title: str, number_format: str) -> Non
 
 def stacked(frame: pd.DataFrame, category: str, colours: dict[str, str], title: str) -> None:
     """Horizontal bars a class (`name`), stacked by `category`; the frame is long, with a column `count`."""
+    sums = frame.groupby("name")["count"].sum()
     chart = (
         alt.Chart(frame)
         .mark_bar(height=alt.RelativeBandSize(0.65))
         .encode(
-            x=alt.X("count:Q", title=title, axis=alt.Axis(tickMinStep=1)),
+            x=alt.X("count:Q", title=title, scale=_from_zero(sums), axis=alt.Axis(tickMinStep=1)),
             y=alt.Y("name:N", title=None, sort=list(CLASS_NAMES.values())),
             color=alt.Color(f"{category}:N", title=None, scale=_scale(colours), legend=_legend()),
         )
@@ -64,6 +65,11 @@ def show(chart: alt.Chart | alt.LayerChart, alt_text: str) -> None:
 
 def _scale(colours: dict[str, str]) -> alt.Scale:
     return alt.Scale(domain=list(colours), range=list(colours.values()))
+
+
+def _from_zero(values: "pd.Series[float]") -> alt.Scale:
+    # Without a bar that is longer than nothing, the axis would have its zero in the middle.
+    return alt.Scale(domain=[0, max(1, values.max())] if values.notna().any() else [0, 1])
 
 
 def _legend() -> alt.Legend:

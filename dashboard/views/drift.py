@@ -53,7 +53,7 @@ def _choose(runs: pd.DataFrame) -> pd.Series:
 
 
 def _verdict(run: pd.Series) -> None:
-    found, uploads, share, model = st.columns(4)
+    found, uploads, share, model = st.columns([3, 2, 2, 2])
     found.metric("Finding", run["finding"].capitalize(), border=True)
     uploads.metric("Uploads compared", int(run["row_count"]), border=True)
     share.metric(

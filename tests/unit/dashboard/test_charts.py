@@ -33,6 +33,18 @@ def test_bars_without_numbers_say_so(drawn):
     assert "nothing yet" in drawn[0][1]
 
 
+@pytest.mark.parametrize(("counts", "end"), [([0, 0, 0, 0], 1), ([3, 0, 8, 1], 8)])
+def test_bars_begin_at_zero_also_when_all_are_nothing(drawn, counts, end):
+    charts.bars(pd.DataFrame({"count": counts}, index=list(CLASSES)), "count", "predictions", ",.0f")
+    assert drawn[0][0]["layer"][0]["encoding"]["x"]["scale"]["domain"] == [0, end]
+
+
+def test_stacked_bars_reach_to_the_largest_sum(drawn):
+    frame = pd.DataFrame({"name": ["Glioma", "Glioma"], "answer": ["right", "wrong"], "count": [5, 2]})
+    charts.stacked(frame, "answer", {"right": "#000", "wrong": "#fff"}, "answers")
+    assert drawn[0][0]["encoding"]["x"]["scale"]["domain"] == [0, 7]
+
+
 def test_stacked_bars_tell_both_parts(drawn):
     frame = pd.DataFrame({"name": ["Glioma", "Glioma"], "answer": ["right", "wrong"], "count": [5, 2]})
 
