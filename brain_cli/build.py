@@ -1,7 +1,7 @@
 """Materialises what is new or missing as Dagster runs, with progress in the terminal, and verifies the result."""
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 
 from rich.console import Console
@@ -15,7 +15,11 @@ INGESTION_JOB = "ingest_batch"
 SOURCE_SENSOR = "source_sensor"
 MONITORING_GROUP = "monitoring"
 POLL_INTERVAL_S = 0.5
-TICK_TIMEOUT_S = 180.0
+TICK_TIMEOUT_S = 120.0
+"""What a look at the source may take once it is due."""
+
+DRY_RUN_S = 10.0
+"""How long the next real look must be away for a dry run."""
 
 
 @dataclass(frozen=True)
@@ -26,7 +30,8 @@ class Build:
         client: of the Dagster that runs.
         console: where progress is shown.
         check_alive: called now and then; raises when a process of the platform died.
-        started_at: when the platform was started, seconds since 1970; older runs that never ended were interrupted.
+        started_at: when Dagster was started, seconds since 1970; older runs that never ended were interrupted, and
+            older looks at the source tell nothing of it.
         source_interval_s: seconds between two looks of the source sensor.
     """
 
@@ -49,7 +54,7 @@ def build_everything(build: Build) -> None:
     interrupted = client.cancel_interrupted(build.started_at)
     if interrupted:
         build.console.print(f"  {interrupted} interrupted runs of the last time were cancelled; what they left is used")
-    _ingest(build, _source_tick(build, max_age_s=0 if interrupted else build.source_interval_s))
+    _ingest(build, _look_at_source(build))
     for job, assets in jobs_to_run(client.assets()):
         _follow(build, client.launch(job, assets), job)
 
@@ -84,28 +89,53 @@ def verify(client: DagsterClient) -> list[str]:
     return faults
 
 
-def _source_tick(build: Build, max_age_s: float) -> SensorTick:
-    deadline = time.monotonic() + TICK_TIMEOUT_S
+def _look_at_source(build: Build) -> SensorTick:
+    tick = build.client.ticks(SOURCE_SENSOR, after=build.started_at)
+    return tick or _dry_run(build) or _next_tick(build)
+
+
+def _dry_run(build: Build) -> SensorTick | None:
+    # Only while no real look is due: two at once would both write the listing.
+    recently = time.time() - build.source_interval_s + DRY_RUN_S
+    if build.client.ticks(SOURCE_SENSOR, after=recently) is None:
+        return None
+    try:
+        return build.client.dry_run(SOURCE_SENSOR)
+    except StartupError:
+        # Whatever was in its way, the real look will tell.
+        return None
+
+
+def _next_tick(build: Build) -> SensorTick:
+    timeout_s = build.source_interval_s + TICK_TIMEOUT_S
+    build.console.print(f"  waiting for {SOURCE_SENSOR} to look at the source, at most {timeout_s:.0f} s")
+    deadline = time.monotonic() + timeout_s
     while time.monotonic() < deadline:
         build.check_alive()
-        tick = build.client.newest_tick(SOURCE_SENSOR, after=build.started_at - max_age_s)
+        tick = build.client.ticks(SOURCE_SENSOR, after=build.started_at)
         if tick is not None:
             return tick
         time.sleep(POLL_INTERVAL_S)
-    raise StartupError(f"{SOURCE_SENSOR} did not look at the source within {TICK_TIMEOUT_S:.0f} s; see it in Dagit.")
+    raise StartupError(f"{SOURCE_SENSOR} did not look at the source within {timeout_s:.0f} s; see it in Dagit.")
 
 
 def _ingest(build: Build, tick: SensorTick) -> None:
     if tick.error:
         raise StartupError(f"{SOURCE_SENSOR} failed: {tick.error}")
-    for number, run_id in enumerate(tick.run_ids, start=1):
-        _follow(build, run_id, f"{INGESTION_JOB} {number} of {len(tick.run_ids)}")
-    if tick.run_ids:
+    followed: list[str] = []
+    while waiting := _not_in(followed, [*tick.run_ids, *build.client.unfinished(INGESTION_JOB)]):
+        followed.append(waiting[0])
+        _follow(build, waiting[0], f"{INGESTION_JOB} {len(followed)} of {len(followed) + len(waiting) - 1}")
+    if followed:
         return
     is_built = any(asset.is_partitioned and asset.is_materialized for asset in build.client.assets())
     if not is_built:
         raise StartupError(tick.skip_reason)
     build.console.print(f"  {tick.skip_reason}")
+
+
+def _not_in(followed: Collection[str], run_ids: Iterable[str]) -> list[str]:
+    return [run_id for run_id in dict.fromkeys(run_ids) if run_id not in followed]
 
 
 def _follow(build: Build, run_id: str, title: str) -> None:

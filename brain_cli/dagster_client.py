@@ -2,12 +2,13 @@
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import httpx
 
 from brain_core.errors import StartupError
+from brain_core.storage import Bucket
 
 LOCATION = "brain_assets"
 REPOSITORY = "__repository__"
@@ -44,16 +45,27 @@ _FAILURE = """
 query($id: ID!) { logsForRun(runId: $id) { ... on EventConnection { events {
     ... on ExecutionStepFailureEvent { stepKey error { message causes { message } } }
     ... on RunFailureEvent { message } } } } }"""
-_TICK = """
+_TICKS = """
 query($selector: SensorSelector!) { sensorOrError(sensorSelector: $selector) { ... on Sensor {
-    sensorState { ticks(limit: 1, statuses: [SUCCESS, SKIPPED, FAILURE]) {
+    sensorState { ticks(limit: 100, statuses: [SUCCESS, SKIPPED, FAILURE]) {
         timestamp runIds skipReason error { message } } } } } }"""
+_CURSOR = """
+query($selector: SensorSelector!) { sensorOrError(sensorSelector: $selector) { ... on Sensor {
+    sensorState { typeSpecificData { ... on SensorData { lastCursor } } } } } }"""
+_DRY_RUN = """
+mutation($selector: SensorSelector!, $cursor: String) { sensorDryRun(selectorData: $selector, cursor: $cursor) {
+    ... on DryRunInstigationTick { evaluationResult {
+        cursor skipReason error { message } runRequests { runKey }
+        dynamicPartitionsRequests { partitionKeys } } } } }"""
 _ASSETS = """
 { assetNodes { assetKey { path } groupName isPartitioned isMaterializable staleStatus
-    assetMaterializations(limit: 1) { runId } dependedByKeys { path }
+    assetMaterializations(limit: 1) { metadataEntries { label ... on TextMetadataEntry { text } } }
+    dependedByKeys { path }
     assetChecksOrError { ... on AssetChecks { checks { name blocking
       executionForLatestMaterialization { status } } } } } }"""
 UNFINISHED_STATES = ("QUEUED", "NOT_STARTED", "STARTING", "STARTED", "CANCELING")
+TIMEOUT_S = 90.0
+"""More than Dagster gives a sensor in a dry run, so that Dagster's own answer is heard."""
 
 
 @dataclass(frozen=True)
@@ -91,12 +103,12 @@ class ExpectedRun:
 
 @dataclass(frozen=True)
 class SensorTick:
-    """What a sensor did when it looked last.
+    """What a sensor did in one look, or in several.
 
     Attributes:
-        run_ids: runs that it started.
-        skip_reason: why it started none.
-        error: why it failed; empty when it did not.
+        run_ids: runs that it started, the oldest first.
+        skip_reason: why it started none in the newest look.
+        error: why the newest look failed; empty when it did not.
     """
 
     run_ids: tuple[str, ...]
@@ -118,6 +130,7 @@ class AssetState:
         is_partitioned: it is made batch by batch.
         is_materializable: it is made here, not only observed.
         downstream: names of the assets that are made from it.
+        value_key: key of its newest value in the bucket; empty when it keeps none there.
     """
 
     name: str
@@ -129,6 +142,7 @@ class AssetState:
     is_partitioned: bool = False
     is_materializable: bool = True
     downstream: tuple[str, ...] = ()
+    value_key: str = ""
 
     @property
     def needs_run(self) -> bool:
@@ -142,10 +156,12 @@ class DagsterClient:
 
     Args:
         url: address of Dagit.
+        bucket: where assets keep their values; when given, an asset whose value is not there counts as missing.
     """
 
-    def __init__(self, url: str) -> None:
-        self._http = httpx.Client(base_url=url, timeout=30.0, trust_env=False)
+    def __init__(self, url: str, bucket: Bucket | None = None) -> None:
+        self._bucket = bucket
+        self._http = httpx.Client(base_url=url, timeout=TIMEOUT_S, trust_env=False)
 
     def wait_for_code(self, timeout_s: float = 120.0) -> None:
         """Wait until Dagster has loaded the assets.
@@ -195,14 +211,34 @@ class DagsterClient:
             self._query(_CANCEL, {"ids": [run["runId"] for run in runs]})
         return len(runs)
 
-    def newest_tick(self, sensor: str, after: float) -> SensorTick | None:
-        """What a sensor did when it looked last; None when that is not after a time (seconds since 1970)."""
-        selector = {**_REPOSITORY, "sensorName": sensor}
-        ticks = self._query(_TICK, {"selector": selector})["sensorOrError"]["sensorState"]["ticks"]
-        if not ticks or ticks[0]["timestamp"] <= after:
+    def unfinished(self, job: str) -> list[str]:
+        """The runs of a job that wait or go on, the oldest first."""
+        runs = self._runs({"pipelineName": job, "statuses": list(UNFINISHED_STATES)})
+        return [run["runId"] for run in reversed(runs)]
+
+    def ticks(self, sensor: str, after: float) -> SensorTick | None:
+        """What a sensor did in all its looks after a time (seconds since 1970); None when it did not look since."""
+        ticks = self._sensor_state(_TICKS, sensor)["ticks"]
+        recent = [tick for tick in ticks if tick["timestamp"] > after]
+        if not recent:
             return None
-        error = (ticks[0]["error"] or {}).get("message", "")
-        return SensorTick(tuple(ticks[0]["runIds"]), ticks[0]["skipReason"] or "", error)
+        run_ids = tuple(run_id for tick in reversed(recent) for run_id in tick["runIds"])
+        return SensorTick(run_ids, recent[0]["skipReason"] or "", _message(recent[0]["error"]))
+
+    def dry_run(self, sensor: str) -> SensorTick | None:
+        """Let a sensor look at once, without any effect in Dagster; None when a real look would do something.
+
+        Raises:
+            StartupError: the look failed or took too long.
+        """
+        cursor = (self._sensor_state(_CURSOR, sensor)["typeSpecificData"] or {}).get("lastCursor")
+        answer = self._query(_DRY_RUN, {"selector": _sensor(sensor), "cursor": cursor})["sensorDryRun"]
+        look = answer.get("evaluationResult") or {"error": {"message": f"{sensor} cannot be tried."}}
+        if look["error"]:
+            raise StartupError(_message(look["error"]))
+        batches = [key for request in look["dynamicPartitionsRequests"] or [] for key in request["partitionKeys"] or []]
+        does_something = look["runRequests"] or batches or look["cursor"] != cursor
+        return None if does_something else SensorTick((), look["skipReason"] or "", "")
 
     def expected(self, run_id: str) -> ExpectedRun:
         """How many steps a run has, and how long such a run took the last time."""
@@ -237,8 +273,19 @@ class DagsterClient:
         return "\n".join(steps or messages) or "Dagster gives no reason; see the run in Dagit."
 
     def assets(self) -> list[AssetState]:
-        """All assets with their last check results."""
-        return [_asset_state(node) for node in self._query(_ASSETS)["assetNodes"]]
+        """All assets with their last check results.
+
+        Raises:
+            StorageError: the bucket is away.
+        """
+        states = [_asset_state(node) for node in self._query(_ASSETS)["assetNodes"]]
+        return [replace(state, is_materialized=state.is_materialized and self._is_kept(state)) for state in states]
+
+    def _is_kept(self, state: AssetState) -> bool:
+        return self._bucket is None or not state.value_key or self._bucket.exists(state.value_key)
+
+    def _sensor_state(self, query: str, sensor: str) -> dict[str, Any]:
+        return dict(self._query(query, {"selector": _sensor(sensor)})["sensorOrError"]["sensorState"])
 
     def _runs(self, criteria: dict[str, Any], limit: int = 100) -> list[dict[str, Any]]:
         answer = self._query(_RUNS, {"filter": criteria, "limit": limit})
@@ -254,10 +301,23 @@ class DagsterClient:
         return dict(answer["data"])
 
 
+def _sensor(name: str) -> dict[str, str]:
+    return {**_REPOSITORY, "sensorName": name}
+
+
+def _message(error: dict[str, Any] | None) -> str:
+    return str(error["message"]) if error else ""
+
+
 def _step_failure(event: dict[str, Any]) -> str:
     causes = event["error"].get("causes") or []
     reason = causes[0]["message"] if causes else event["error"]["message"]
     return f"{event['stepKey']}: {reason.strip()}"
+
+
+def _value_key(materializations: Sequence[dict[str, Any]]) -> str:
+    entries = materializations[0]["metadataEntries"] if materializations else []
+    return next((entry["text"] for entry in entries if entry["label"] == "object"), "")
 
 
 def _asset_state(node: dict[str, Any]) -> AssetState:
@@ -271,6 +331,7 @@ def _asset_state(node: dict[str, Any]) -> AssetState:
     return AssetState(
         name="/".join(node["assetKey"]["path"]),
         is_materialized=bool(node["assetMaterializations"]),
+        value_key=_value_key(node["assetMaterializations"]),
         failed_checks=tuple(failed),
         missing_checks=tuple(missing),
         group=node["groupName"],

@@ -217,12 +217,14 @@ def _run(settings: Settings, once: bool) -> None:
     from brain_cli.build import Build, build_everything, verify
     from brain_cli.dagster_client import DagsterClient
     from brain_cli.platform import running_platform
+    from brain_core.storage import open_bucket
 
-    started_at = time.time()
     with running_platform(settings, lambda message: console.print(f"  {message}")) as platform:
-        client = DagsterClient(f"http://127.0.0.1:{settings.dagster.port}")
+        client = DagsterClient(f"http://127.0.0.1:{settings.dagster.port}", open_bucket(settings.bucket_uri))
         check_alive, interval_s = platform.supervisor.check, settings.source.sensor_interval_s
-        build_everything(Build(client, console, check_alive, started_at, interval_s))
+        # What ran before the daemon, such as one that was left over, knew other settings.
+        since = {part.name: part.process.created_at for part in platform.supervisor.records()}
+        build_everything(Build(client, console, check_alive, since["dagster-daemon"], interval_s))
         faults = verify(client)
         for fault in faults:
             console.print(f"[red]{fault}[/red]")

@@ -1,5 +1,6 @@
 """When what is materialised: jobs, sensors, schedules."""
 
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
@@ -15,6 +16,9 @@ if TYPE_CHECKING:
 
 MAX_ATTEMPTS = 3
 """A batch, or a retraining for the same corrections, that fails so often in a day waits for a person."""
+
+BATCHES_NAMED = 3
+"""In the reason why no batch is read; the others are counted."""
 
 BATCH = "batch"
 LAST_OF_BATCH = dg.AssetKey("image_statistics")
@@ -75,31 +79,33 @@ def _source_sensor(settings: Settings) -> dg.SensorDefinition:
         context: dg.SensorEvaluationContext, source: SourceResource, bucket: BucketResource
     ) -> dg.SensorResult:
         """Reads what is new in the source, batch by batch. In the replaced system: `check_source`."""
-        from brain_assets.ml.batches import plan_batches
+        from brain_assets.ml.batches import kept_batches, plan_batches
 
         try:
-            plan = plan_batches(source.open(), bucket.data(), source.batch_size)
+            plan, kept = plan_batches(source.open(), bucket.data(), source.batch_size), kept_batches(bucket.data())
         except BrainError as exc:
             return dg.SensorResult(skip_reason=f"The source cannot be used, tried again later: {exc}")
-        return _ingestion_requests(context, plan)
+        return _ingestion_requests(context, plan, kept)
 
     return source_sensor
 
 
-def _ingestion_requests(context: dg.SensorEvaluationContext, plan: "Plan") -> dg.SensorResult:
+def _ingestion_requests(context: dg.SensorEvaluationContext, plan: "Plan", kept: set[str]) -> dg.SensorResult:
     instance = context.instance
-    known, done = set(instance.get_dynamic_partitions(BATCH)), instance.get_materialized_partitions(LAST_OF_BATCH)
+    known = set(instance.get_dynamic_partitions(BATCH))
+    # What Dagster remembers may have gone into another bucket.
+    done = instance.get_materialized_partitions(LAST_OF_BATCH) & kept
     waiting = [batch for batch in plan.batches if batch not in done]
-    requests = [dg.RunRequest(partition_key=batch) for batch in waiting if _may_be_tried(instance, batch)]
-    reason = f"{plan.images} images in the source; " + (
-        f"{len(waiting)} batches are being read or failed {MAX_ATTEMPTS} times." if waiting else "nothing is new."
-    )
+    running = [batch for batch in waiting if _is_running(instance, ingest_batch.name, {PARTITION_TAG: batch})]
+    failed = [batch for batch in waiting if batch not in running and _failed_too_often(instance, batch)]
+    # No run key: Dagster remembers those for ever, and a batch that failed must be tried again.
+    requests = [dg.RunRequest(partition_key=batch) for batch in waiting if batch not in {*running, *failed}]
     # A batch that was replaced before it was ever read would be missing for ever.
     dropped = sorted(known - set(plan.batches) - done)
     changes = [batches.build_add_request([batch for batch in plan.batches if batch not in known])]
     return dg.SensorResult(
         run_requests=requests,
-        skip_reason=None if requests else reason,
+        skip_reason=None if requests else _why_none(instance, plan, running, failed),
         dynamic_partitions_requests=[*changes, batches.build_delete_request(dropped)],
         asset_events=[] if context.cursor == plan.fingerprint else [_observation(plan)],
         cursor=plan.fingerprint,
@@ -111,10 +117,37 @@ def _observation(plan: "Plan") -> dg.AssetObservation:
     return dg.AssetObservation("source_images", metadata=counts, tags={"dagster/data_version": plan.fingerprint})
 
 
-def _may_be_tried(instance: dg.DagsterInstance, batch: str) -> bool:
-    # No run key: Dagster remembers those for ever, and a batch that failed must be tried again.
-    job, tags = ingest_batch.name, {PARTITION_TAG: batch}
-    return not _is_running(instance, job, tags) and _recent_failures(instance, job, tags) < MAX_ATTEMPTS
+def _failed_too_often(instance: dg.DagsterInstance, batch: str) -> bool:
+    return _recent_failures(instance, ingest_batch.name, {PARTITION_TAG: batch}) >= MAX_ATTEMPTS
+
+
+def _why_none(instance: dg.DagsterInstance, plan: "Plan", running: Sequence[str], failed: Sequence[str]) -> str:
+    reasons = [f"being read: {_batches(running)}"] if running else []
+    if failed:
+        reasons.append(
+            f"failed {MAX_ATTEMPTS} times within a day: {_batches(failed)}, the last time with: "
+            f"{_last_failure(instance, failed[0])} "
+            f"Remove the cause, then launch `{ingest_batch.name}` for the batch in Dagit, or wait a day"
+        )
+    return f"{plan.images} images in the source; {'; '.join(reasons) or 'nothing is new'}."
+
+
+def _batches(names: Sequence[str]) -> str:
+    more = f" and {len(names) - BATCHES_NAMED} more" if len(names) > BATCHES_NAMED else ""
+    return f"{'batches' if len(names) > 1 else 'batch'} {', '.join(names[:BATCHES_NAMED])}{more}"
+
+
+def _last_failure(instance: dg.DagsterInstance, batch: str) -> str:
+    failed = dg.RunsFilter(
+        job_name=ingest_batch.name, statuses=[dg.DagsterRunStatus.FAILURE], tags={PARTITION_TAG: batch}
+    )
+    for run in instance.get_runs(failed, limit=1):
+        for entry in instance.all_logs(run.run_id, of_type=dg.DagsterEventType.STEP_FAILURE):
+            error = entry.get_dagster_event().step_failure_data.error
+            # The outer error says only that a step failed; its cause says why.
+            if innermost := error and (error.cause or error):
+                return innermost.message.strip()
+    return "no reason that Dagster knows, see its last run."
 
 
 def _feedback_threshold_sensor(settings: Settings) -> dg.SensorDefinition:

@@ -18,8 +18,8 @@ batches = dg.DynamicPartitionsDefinition(name="batch")
 
 @dg.observable_source_asset(
     group_name="ingestion",
-    description="What the source holds; its data version is the hash of the listing. `source_sensor` looks at it. "
-    "In the replaced system: `check_source`, `check_source_flag`.",
+    description="What the source holds; its data version is the hash of the listing and of the annotations beside it. "
+    "`source_sensor` looks at it. In the replaced system: `check_source`, `check_source_flag`.",
 )
 def source_images(source: SourceResource, bucket: BucketResource) -> dg.DataVersion:
     """Look at the source."""

@@ -15,6 +15,8 @@ from brain_core.storage import Bucket, asset_key
 
 LISTING_COLUMNS = ("path", "label", "published_split", "mark", "batch")
 LISTING_KEY = asset_key("source_images", "listing.parquet")
+BATCH_ASSETS = ("raw_images", "image_statistics")
+"""What is kept of a batch."""
 
 
 @dataclass(frozen=True)
@@ -22,7 +24,7 @@ class Plan:
     """What the source holds.
 
     Attributes:
-        fingerprint: hash of the listing.
+        fingerprint: hash of the listing and of the mark of the annotations.
         batches: names of all batches that hold an image of the listing, in the order in which they were found.
         images: number of images in the listing.
         new_images: how many of them were not in the former listing.
@@ -39,6 +41,8 @@ class Plan:
 def plan_batches(source: Source, bucket: Bucket, batch_size: int) -> Plan:
     """List the source, put images that are new or replaced into new batches, and keep the listing.
 
+    Other annotations give another fingerprint and the same batches: no image is read again for them.
+
     Safe to repeat: the same listing gives the same batches, also after a crash in the middle.
 
     Args:
@@ -50,6 +54,7 @@ def plan_batches(source: Source, bucket: Bucket, batch_size: int) -> Plan:
         SourceError: the source cannot be used, see `Source.list`; the former listing stays.
         StorageError: the bucket is away.
     """
+    annotations_mark = source.annotations_mark()
     found = pd.DataFrame([vars(image) for image in source.list()], columns=list(LISTING_COLUMNS[:-1]))
     before = _former_listing(bucket)
     listing = found.merge(before[["path", "mark", "batch"]], on=["path", "mark"], how="left", validate="one_to_one")
@@ -58,7 +63,7 @@ def plan_batches(source: Source, bucket: Bucket, batch_size: int) -> Plan:
     if is_new.any() or len(listing) != len(before):
         bucket.write(LISTING_KEY, listing.to_parquet(index=False))
     return Plan(
-        fingerprint=fingerprint(_images(listing)),
+        fingerprint=fingerprint(_images(listing), annotations_mark),
         batches=tuple(sorted(listing["batch"].unique())),
         images=len(listing),
         new_images=int(is_new.sum()),
@@ -82,6 +87,16 @@ def read_listing(bucket: Bucket) -> pd.DataFrame:
 def images_of(listing: pd.DataFrame, batch: str) -> list[SourceImage]:
     """The images of one batch that the source still holds."""
     return _images(listing[listing["batch"] == batch])
+
+
+def kept_batches(bucket: Bucket) -> set[str]:
+    """Names of the batches of which the bucket holds everything, whatever was read once into another bucket.
+
+    Raises:
+        StorageError: the bucket is away.
+    """
+    kept = [{key.split("/")[2] for key in bucket.keys(asset_key(name, ""))} for name in BATCH_ASSETS]
+    return set.intersection(*kept)
 
 
 def join_batches(listing: pd.DataFrame, raw_images: pd.DataFrame) -> pd.DataFrame:

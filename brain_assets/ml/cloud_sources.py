@@ -51,6 +51,15 @@ class GcsSource(FileSource):
         except ObjectNotFound:
             return None
 
+    def annotations_mark(self) -> str:
+        """The bucket's own mark of `annotations.csv`, which is not read; empty without one.
+
+        Raises:
+            SourceMissing: the bucket is not there or may not be read.
+        """
+        with _translated_errors():
+            return self._bucket.marks(ANNOTATIONS_FILE).get(ANNOTATIONS_FILE, "")
+
     def _folders(self, folder: str) -> Sequence[str]:
         with _translated_errors():
             return self._bucket.folders(f"{folder}/" if folder else "")

@@ -87,6 +87,13 @@ class Source(Protocol):
             SourceMissing: the source is not there or may not be read.
         """
 
+    def annotations_mark(self) -> str:
+        """A mark that changes whenever what `annotations` gives does; empty without annotations.
+
+        Raises:
+            SourceMissing: the source is not there or may not be read.
+        """
+
 
 class SampleSource:
     """The synthetic images of `phantoms`."""
@@ -103,9 +110,8 @@ class SampleSource:
 
     def list(self) -> SourceImages:
         """All images, sorted by path."""
-        mark = f"{GENERATOR_VERSION} {self._seed}"
         parts = ((path, *path.split("/")) for path in sorted(self._paths))
-        return [SourceImage(path, label, split, mark) for path, split, label, _ in parts]
+        return [SourceImage(path, label, split, self.annotations_mark()) for path, split, label, _ in parts]
 
     def read(self, image: SourceImage) -> bytes:
         """Draw one image: JPEG bytes.
@@ -126,6 +132,10 @@ class SampleSource:
             truth = slice_truth(self._paths[image.path], self._seed)
             writer.writerow((image.path, image.label, truth.plane, *_box_columns(truth)))
         return table.getvalue().encode()
+
+    def annotations_mark(self) -> str:
+        """That of every image: both come from the same drawing."""
+        return f"{GENERATOR_VERSION} {self._seed}"
 
 
 class FileSource(ABC):
@@ -163,6 +173,10 @@ class FileSource(ABC):
     @abstractmethod
     def annotations(self) -> bytes | None:
         """The content of `annotations.csv`, None without one."""
+
+    @abstractmethod
+    def annotations_mark(self) -> str:
+        """A mark of the content of `annotations.csv`, empty without one."""
 
     @abstractmethod
     def _folders(self, folder: str) -> Sequence[str]:
@@ -224,6 +238,15 @@ class FolderSource(FileSource):
                 if file.is_file():
                     return file.read_bytes()
         return None
+
+    def annotations_mark(self) -> str:
+        """The hash of the content of `annotations.csv`; empty without one.
+
+        Raises:
+            SourceMissing: it may not be read.
+        """
+        content = self.annotations()
+        return "" if content is None else hashlib.sha256(content).hexdigest()
 
     def _folders(self, folder: str) -> Sequence[str]:
         with _translated_errors(self._root / folder):
@@ -301,7 +324,12 @@ def _box_columns(truth: SliceTruth) -> Sequence[str]:
     return [f"{edge:.4f}" for edge in truth.box] if truth.box else [""] * 4
 
 
-def fingerprint(images: Iterable[SourceImage]) -> str:
-    """Hash of path and mark of each image: another one when an image is added, removed or replaced."""
-    lines = "\n".join(f"{image.path}\0{image.mark}" for image in images)
+def fingerprint(images: Iterable[SourceImage], annotations_mark: str = "") -> str:
+    """Hash of path and mark of each image: another one when an image is added, removed or replaced.
+
+    Args:
+        images: all of them, in their order.
+        annotations_mark: that of the annotations, where a change of theirs counts too.
+    """
+    lines = "\n".join([*(f"{image.path}\0{image.mark}" for image in images), *filter(None, [annotations_mark])])
     return hashlib.sha256(lines.encode("utf-8", "surrogateescape")).hexdigest()

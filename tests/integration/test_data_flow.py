@@ -1,15 +1,26 @@
 """The data half of the graph as Dagster runs it: batches, manifest, checks, and what flows down by itself."""
 
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import dagster as dg
 import pytest
+from dagster._core.remote_origin import InProcessCodeLocationOrigin
+from dagster._core.types.loadable_target_origin import LoadableTargetOrigin
+from dagster._core.workspace.context import WorkspaceProcessContext
+from dagster._core.workspace.load_target import InProcessWorkspaceLoadTarget
+from dagster_webserver.webserver import DagsterWebserver
+from starlette.testclient import TestClient
 
 from brain_assets.asset_store import AssetStore
 from brain_assets.definitions import build_definitions
-from brain_assets.defs.automation import BATCH, LAST_OF_BATCH
+from brain_assets.defs.automation import BATCH, LAST_OF_BATCH, MAX_ATTEMPTS
 from brain_assets.ml.versions import read_version
+from brain_cli.build import jobs_to_run
+from brain_cli.dagster_client import DagsterClient, SensorTick
 from brain_core.data_versions import data_versions, read_finding, report_key
 from brain_core.labels import CLASSES
 from brain_core.settings import load_settings
@@ -20,6 +31,12 @@ DATA_ASSETS = (
     "image_manifest", "current_statistics", "annotations", "histograms", "duplicate_groups", "dataset_splits",
     "shortcut_audit", "transformed_test_set",
 )  # fmt: skip
+DEFINITIONS = """
+from brain_assets.definitions import build_definitions
+from brain_core.settings import load_settings
+
+defs = build_definitions(load_settings())
+"""
 
 
 class Pipeline:
@@ -35,6 +52,7 @@ class Pipeline:
         self.repository = self.definitions.get_repository_def()
         self.instance = instance
         self.cursor: str | None = None
+        self.reason = ""
         self.flow: Any = None
 
     def write(self, path: str, data: bytes) -> None:
@@ -53,15 +71,18 @@ class Pipeline:
                 self.instance.add_dynamic_partitions(BATCH, list(request.partition_keys))
         for event in result.asset_events:
             self.instance.report_runless_asset_event(event)
-        self.cursor = result.cursor
+        self.cursor, self.reason = result.cursor, result.skip_reason.skip_message if result.skip_reason else ""
         return [str(request.partition_key) for request in result.run_requests or []]
 
     def ingest(self) -> list[str]:
         names = self.look()
-        job = self.definitions.resolve_job_def("ingest_batch")
         for name in names:
-            assert job.execute_in_process(instance=self.instance, partition_key=name, raise_on_error=False).success
+            assert self.read_batch(name).success
         return names
+
+    def read_batch(self, batch: str) -> dg.ExecuteInProcessResult:
+        job = self.definitions.resolve_job_def("ingest_batch")
+        return job.execute_in_process(instance=self.instance, partition_key=batch, raise_on_error=False)
 
     def build(self) -> dg.ExecuteInProcessResult:
         return self.make(*DATA_ASSETS)
@@ -85,14 +106,46 @@ class Pipeline:
 
 
 @pytest.fixture
-def pipeline(tmp_path, monkeypatch):
-    monkeypatch.setenv("BRAIN_SOURCE__URI", str(tmp_path / "source"))
+def _settings(tmp_path, monkeypatch) -> None:
+    for name, value in {
+        "BRAIN_HOME": tmp_path,
+        "BRAIN_SOURCE__URI": tmp_path / "source",
+        "BRAIN_SOURCE__BATCH_SIZE": 12,
+        "BRAIN_BUCKET__URI": tmp_path / "bucket",
+    }.items():
+        monkeypatch.setenv(name, str(value))
+
+
+@pytest.fixture
+def pipeline(tmp_path, _settings):
     with dg.DagsterInstance.ephemeral() as instance:
-        pipeline = Pipeline(tmp_path, instance)
-        for seed in range(24):
-            label = CLASSES[seed % 4]
-            pipeline.write(f"{label}/{seed:02}.jpg", distinct_jpeg(seed))
-        yield pipeline
+        yield filled(Pipeline(tmp_path, instance))
+
+
+@pytest.fixture
+def kept_pipeline(tmp_path, _settings):
+    """One whose instance Dagster's web server can open too."""
+    (tmp_path / "history").mkdir()
+    with dg.DagsterInstance.local_temp(str(tmp_path / "history")) as instance:
+        yield filled(Pipeline(tmp_path, instance))
+
+
+def filled(pipeline: Pipeline) -> Pipeline:
+    for seed in range(24):
+        pipeline.write(f"{CLASSES[seed % 4]}/{seed:02}.jpg", distinct_jpeg(seed))
+    return pipeline
+
+
+@contextmanager
+def dagit(pipeline: Pipeline) -> Iterator[DagsterClient]:
+    """The command's own client on Dagster's web server, without a port between them."""
+    file = pipeline.source.with_name("definitions.py")
+    file.write_text(DEFINITIONS)
+    origin = InProcessCodeLocationOrigin(LoadableTargetOrigin(python_file=str(file)), location_name="brain_assets")
+    with WorkspaceProcessContext(pipeline.instance, InProcessWorkspaceLoadTarget(origin)) as workspace:
+        client = DagsterClient("http://dagit", pipeline.bucket)
+        client._http = TestClient(DagsterWebserver(workspace).create_asgi_app())
+        yield client
 
 
 def failed_checks(result: dg.ExecuteInProcessResult) -> set[str]:
@@ -143,6 +196,37 @@ def test_slices_of_one_patient_stay_together_and_bad_annotations_are_listed(pipe
     metadata = result.asset_materializations_for_node("annotations")[0].metadata
     assert metadata["images_with_box"].value == 4
     assert "absent.jpg" in str(metadata["left_out"].value)
+
+
+def test_annotations_that_come_later_are_noticed_and_no_image_is_read_again(kept_pipeline):
+    pipeline = kept_pipeline
+    pipeline.flows()
+    pipeline.ingest()
+    pipeline.build()
+    pipeline.flows()
+    with dagit(pipeline) as client:
+        assert "annotations" not in jobs_to_run(client.assets())[0][1]
+        pipeline.write("annotations.csv", b"file,patient\nglioma/00.jpg,p1\n")
+        assert pipeline.look() == []
+        assert "annotations" in jobs_to_run(client.assets())[0][1]
+    assert "annotations" in pipeline.flows()
+    result = pipeline.build()
+    assert result.asset_materializations_for_node("annotations")[0].metadata["patients"].value == 1
+    assert pipeline.look() == []
+    pipeline.flows()
+    assert pipeline.flows() == set()
+
+
+def test_images_that_are_added_make_the_annotations_again_once_they_are_read(pipeline):
+    pipeline.flows()
+    pipeline.ingest()
+    pipeline.build()
+    pipeline.flows()
+    pipeline.write("glioma/new.jpg", distinct_jpeg(100))
+    (batch,) = pipeline.look()
+    assert pipeline.flows() == set()
+    pipeline.read_batch(batch)
+    assert {"image_manifest", "annotations"} <= pipeline.flows()
 
 
 def test_a_test_image_stays_one_and_what_hangs_together_with_it_follows(pipeline):
@@ -209,6 +293,54 @@ def test_a_source_that_goes_away_in_the_middle_of_a_run_fails_it_and_the_next_lo
     assert pipeline.look() == []
     away.rename(pipeline.source)
     assert pipeline.look() == [first, second]
+
+
+def test_a_batch_that_keeps_failing_is_named_with_its_cause_until_a_person_has_it_read(pipeline):
+    pipeline.bucket.write("data", b"a file where a folder should be")
+    batches = pipeline.look()
+    for batch in batches * MAX_ATTEMPTS:
+        assert not pipeline.read_batch(batch).success
+    assert pipeline.look() == []
+    assert f"failed 3 times within a day: batches {', '.join(batches)}, the last time with" in pipeline.reason
+    assert "Not a directory" in pipeline.reason
+    assert "launch `ingest_batch`" in pipeline.reason
+    pipeline.bucket.delete("data")
+    assert all(pipeline.read_batch(batch).success for batch in batches)
+    assert pipeline.look() == []
+    assert pipeline.reason == "24 images in the source; nothing is new."
+
+
+def test_a_bucket_that_was_deleted_is_filled_again(kept_pipeline):
+    pipeline = kept_pipeline
+    batches = pipeline.ingest()
+    pipeline.build()
+    shutil.rmtree(pipeline.bucket.root)
+    with dagit(pipeline) as client:
+        missing = {asset.name for asset in client.assets() if not asset.is_materialized}
+        assert {"raw_images", "image_statistics", *DATA_ASSETS} <= missing
+        assert pipeline.ingest() == batches
+        assert pipeline.build().success
+        missing = {asset.name for asset in client.assets() if not asset.is_materialized}
+        assert not missing & {"raw_images", "image_statistics", *DATA_ASSETS}
+
+
+def test_a_dry_run_tells_only_where_a_real_look_would_do_nothing(kept_pipeline):
+    pipeline = kept_pipeline
+    set_cursor = """mutation($sensor: SensorSelector!, $cursor: String) {
+        setSensorCursor(sensorSelector: $sensor, cursor: $cursor) { __typename } }"""
+    sensor = {"repositoryLocationName": "brain_assets", "repositoryName": "__repository__"}
+    sensor["sensorName"] = "source_sensor"
+    with dagit(pipeline) as client:
+        assert client.dry_run("source_sensor") is None
+        pipeline.ingest()
+        assert client.dry_run("source_sensor") is None
+        client._query(set_cursor, {"sensor": sensor, "cursor": pipeline.cursor})
+        expected = SensorTick((), "24 images in the source; nothing is new.", "")
+        assert client.dry_run("source_sensor") == expected
+        pipeline.source.rename(pipeline.source.with_name("away"))
+        gone = client.dry_run("source_sensor")
+    assert gone is not None
+    assert "The source cannot be used" in gone.skip_reason
 
 
 def test_new_data_flows_down_by_itself_from_check_to_check(pipeline):

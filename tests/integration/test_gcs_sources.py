@@ -82,6 +82,17 @@ def test_annotations_are_an_object_under_the_prefix(source, gcs_bucket):
     assert source.annotations() == b"file,patient\n"
 
 
+def test_the_mark_of_the_annotations_follows_their_content(source, gcs_bucket):
+    gcs_bucket.blob(f"{PREFIX}/annotations.csv.old").upload_from_string(b"another file")
+    assert source.annotations_mark() == ""
+    seen = set()
+    for content in (b"file,patient\n", b"file,patient\n", b"file,plane\n"):
+        gcs_bucket.blob(f"{PREFIX}/annotations.csv").upload_from_string(content)
+        seen.add(source.annotations_mark())
+    assert len(seen) == 2
+    assert "" not in seen
+
+
 def test_an_image_that_vanishes_after_listing_is_named(source, gcs_bucket):
     image = source.list()[0]
     gcs_bucket.blob(f"{PREFIX}/{image.path}").delete()
@@ -111,7 +122,7 @@ def test_an_unknown_folder_is_named_with_the_classes(source, gcs_bucket, path):
 
 def test_a_bucket_that_is_not_there_is_said(gcs_client):
     source = open_source("gs://absent-bucket/x", lambda: gcs_client)
-    for use in (source.list, lambda: fingerprint(source.list()), source.annotations):
+    for use in (source.list, lambda: fingerprint(source.list()), source.annotations, source.annotations_mark):
         with pytest.raises(SourceMissing, match="no bucket 'absent-bucket'"):
             use()
 

@@ -8,6 +8,7 @@ from brain_assets.defs.automation import (
     CORRECTIONS_TAG,
     MAX_ATTEMPTS,
     PARTITION_TAG,
+    _batches,
     _retraining_request,
     _source_sensor,
     ingest_batch,
@@ -16,6 +17,7 @@ from brain_assets.defs.automation import (
 from brain_assets.resources import BucketResource, SourceResource
 from brain_core.imaging import encode_jpeg
 from brain_core.settings import load_settings
+from brain_core.storage import LocalBucket
 
 
 @pytest.fixture
@@ -86,8 +88,10 @@ def requested(result: dg.SensorResult) -> list[str | None]:
     return [request.partition_key for request in result.run_requests or []]
 
 
-def report_done(instance: dg.DagsterInstance, *names: str | None) -> None:
+def report_done(instance: dg.DagsterInstance, bucket: Path, *names: str | None) -> None:
     for name in names:
+        for asset in ("raw_images", "image_statistics"):
+            LocalBucket(bucket).write(f"assets/{asset}/{name}/value.parquet", b"")
         instance.report_runless_asset_event(dg.AssetMaterialization("image_statistics", partition=name))
 
 
@@ -121,7 +125,7 @@ def test_an_unchanged_source_starts_nothing_and_is_not_observed_again(instance, 
     write_image(tmp_path / "source", "1.jpg")
     first = tick(instance, tmp_path / "source", tmp_path / "bucket")
     apply(instance, first)
-    report_done(instance, *requested(first))
+    report_done(instance, tmp_path / "bucket", *requested(first))
     again = tick(instance, tmp_path / "source", tmp_path / "bucket", first.cursor)
     assert requested(again) == []
     assert "nothing is new" in str(again.skip_reason)
@@ -132,7 +136,7 @@ def test_only_what_is_new_is_read(instance, tmp_path):
     write_image(tmp_path / "source", "1.jpg")
     first = tick(instance, tmp_path / "source", tmp_path / "bucket")
     apply(instance, first)
-    report_done(instance, *requested(first))
+    report_done(instance, tmp_path / "bucket", *requested(first))
     write_image(tmp_path / "source", "2.jpg")
     (name,) = requested(tick(instance, tmp_path / "source", tmp_path / "bucket", first.cursor))
     assert name is not None
@@ -149,6 +153,44 @@ def test_a_batch_that_is_being_read_is_not_asked_for_again_and_one_that_failed_i
     for _ in range(MAX_ATTEMPTS):
         add_run(instance, ingest_batch.name, dg.DagsterRunStatus.FAILURE, {PARTITION_TAG: name})
     assert requested(tick(instance, tmp_path / "source", tmp_path / "bucket")) == []
+
+
+def test_batches_that_are_being_read_and_those_that_wait_for_a_person_are_told_apart(instance, tmp_path):
+    for name in ("1.jpg", "2.jpg", "3.jpg"):
+        write_image(tmp_path / "source", name)
+    read, failed = requested(tick(instance, tmp_path / "source", tmp_path / "bucket"))
+    add_run(instance, ingest_batch.name, dg.DagsterRunStatus.STARTED, {PARTITION_TAG: str(read)})
+    for _ in range(MAX_ATTEMPTS):
+        add_run(instance, ingest_batch.name, dg.DagsterRunStatus.FAILURE, {PARTITION_TAG: str(failed)})
+    reason = str(tick(instance, tmp_path / "source", tmp_path / "bucket").skip_reason)
+    assert f"3 images in the source; being read: batch {read}; failed 3 times within a day: batch {failed}," in reason
+    assert "no reason that Dagster knows, see its last run." in reason
+    assert "then launch `ingest_batch` for the batch in Dagit, or wait a day." in reason
+
+
+def test_many_batches_are_counted_and_only_the_first_named():
+    assert _batches(["a"]) == "batch a"
+    assert _batches(["a", "b", "c"]) == "batches a, b, c"
+    assert _batches(["a", "b", "c", "d", "e"]) == "batches a, b, c and 2 more"
+
+
+def test_another_bucket_is_filled_again_and_forgets_the_batches_that_it_does_not_hold(instance, tmp_path):
+    write_image(tmp_path / "source", "1.jpg")
+    first = tick(instance, tmp_path / "source", tmp_path / "bucket")
+    apply(instance, first)
+    report_done(instance, tmp_path / "bucket", *requested(first))
+    write_image(tmp_path / "source", "2.jpg")
+    second = tick(instance, tmp_path / "source", tmp_path / "bucket", first.cursor)
+    apply(instance, second)
+    report_done(instance, tmp_path / "bucket", *requested(second))
+    other = tick(instance, tmp_path / "source", tmp_path / "other", second.cursor)
+    apply(instance, other)
+    assert len(requested(other)) == 1
+    assert instance.get_dynamic_partitions(BATCH) == requested(other)
+    back = tick(instance, tmp_path / "source", tmp_path / "bucket", other.cursor)
+    apply(instance, back)
+    assert requested(back) == []
+    assert sorted(instance.get_dynamic_partitions(BATCH)) == sorted(requested(first) + requested(second))
 
 
 def test_a_batch_that_was_replaced_before_it_was_read_is_forgotten(instance, tmp_path):

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from brain_assets.ml.batches import images_of, join_batches, of_manifest, plan_batches, read_listing
+from brain_assets.ml.batches import images_of, join_batches, kept_batches, of_manifest, plan_batches, read_listing
 from brain_assets.ml.ingestion import ingest
 from brain_assets.ml.sources import FolderSource, SourceImage, SourceImages
 from brain_core.errors import SourceMissing
@@ -19,6 +19,7 @@ class Listed:
 
     def __init__(self, marks: dict[str, str]) -> None:
         self.marks = marks
+        self.mark_of_annotations = ""
 
     def list(self) -> SourceImages:
         return [SourceImage(path, "glioma", "", mark) for path, mark in sorted(self.marks.items())]
@@ -28,6 +29,9 @@ class Listed:
 
     def annotations(self) -> bytes | None:
         return None
+
+    def annotations_mark(self) -> str:
+        return self.mark_of_annotations
 
 
 def batches_of(bucket: LocalBucket) -> dict[str, list[str]]:
@@ -51,6 +55,25 @@ def test_an_unchanged_source_gives_the_same_batches_and_writes_nothing(bucket):
     assert again.fingerprint == first.fingerprint
     assert again.new_images == 0
     assert (bucket.root / "assets/source_images/listing.parquet").stat().st_mtime_ns == written
+
+
+def test_other_annotations_give_another_fingerprint_and_the_same_batches(bucket):
+    source = Listed({"glioma/a.jpg": "1"})
+    plans = [plan_batches(source, bucket, 2)]
+    for mark in ("first", "second", "second"):
+        source.mark_of_annotations = mark
+        plans.append(plan_batches(source, bucket, 2))
+    assert [plan.new_images for plan in plans] == [1, 0, 0, 0]
+    assert len({plan.batches for plan in plans}) == 1
+    assert len({plan.fingerprint for plan in plans[:3]}) == 3
+    assert plans[2].fingerprint == plans[3].fingerprint
+
+
+def test_a_batch_is_kept_when_all_of_it_is_in_the_bucket(bucket):
+    assert kept_batches(bucket) == set()
+    for key in ("raw_images/00001-a", "image_statistics/00001-a", "raw_images/00002-b"):
+        bucket.write(f"assets/{key}/value.parquet", b"")
+    assert kept_batches(bucket) == {"00001-a"}
 
 
 def test_added_and_replaced_images_make_a_new_batch_and_removed_ones_leave(bucket):

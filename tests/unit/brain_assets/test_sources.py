@@ -158,6 +158,12 @@ def test_fingerprint_changes_when_an_image_is_added_replaced_or_removed(image_fo
     assert len(seen) == 4
 
 
+def test_fingerprint_changes_with_the_annotations(image_folder: Path):
+    images = FolderSource(image_folder).list()
+    assert len({fingerprint(images, mark) for mark in ("", "one", "another")}) == 3
+    assert fingerprint(images, "") == fingerprint(images)
+
+
 def test_mark_changes_when_an_image_is_replaced_and_no_other(image_folder: Path):
     source = FolderSource(image_folder)
     before = source.list()
@@ -192,6 +198,24 @@ def test_annotations_that_may_not_be_read_are_an_error(image_folder: Path, as_a_
     file.write_bytes(b"")
     with as_a_stranger(file), pytest.raises(SourceMissing, match=r"annotations\.csv may not be read"):
         FolderSource(image_folder).annotations()
+
+
+def test_annotations_mark_follows_the_content_and_nothing_else(image_folder: Path):
+    source = FolderSource(image_folder)
+    assert source.annotations_mark() == ""
+    file = image_folder.parent / "annotations.csv"
+    file.write_bytes(b"file,patient\n")
+    first = source.annotations_mark()
+    os.utime(file, (1, 1))
+    assert source.annotations_mark() == first != ""
+    file.write_bytes(b"file,patient\r")
+    assert source.annotations_mark() not in {"", first}
+
+
+def test_sample_annotations_mark_is_that_of_the_drawing(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("brain_assets.ml.sources.slice_truth", lambda *_: pytest.fail("a slice was drawn"))
+    assert SampleSource().annotations_mark() == SampleSource().annotations_mark() != ""
+    assert SampleSource().annotations_mark() != SampleSource(seed=1).annotations_mark()
 
 
 def test_sample_is_listed_without_drawing_and_reads_as_images():

@@ -8,17 +8,22 @@ from brain_cli.dagster_client import AssetState, ExpectedRun, RunProgress, Senso
 from brain_core.errors import ProcessDied, StartupError
 
 DONE = AssetState("image_statistics", True, is_partitioned=True)
+STARTED_AT = 1000.0
 NOTHING_NEW = SensorTick((), "4 images in the source; nothing is new.", "")
 
 
 class FakeDagster:
     """Plays runs that take two looks and end as told."""
 
-    def __init__(self, assets: list[AssetState], tick: SensorTick = NOTHING_NEW, ends: str = "SUCCESS") -> None:
+    def __init__(self, assets: list[AssetState], tick: SensorTick | None = NOTHING_NEW, ends: str = "SUCCESS") -> None:
         self.launched: list[tuple[str, tuple[str, ...]]] = []
         self.followed: list[str] = []
         self.interrupted = 0
-        self.asked_after = 0.0
+        self.going_on: list[str] = []
+        self.old_tick: SensorTick | None = None
+        self.looks_before_tick = 0
+        self.dry_look: SensorTick | None = None
+        self.dry_runs = 0
         self._ends = ends
         self._looks = 0
         self._assets = assets
@@ -30,9 +35,18 @@ class FakeDagster:
     def cancel_interrupted(self, created_before: float) -> int:
         return self.interrupted
 
-    def newest_tick(self, sensor: str, after: float) -> SensorTick | None:
-        self.asked_after = after
-        return self._tick
+    def ticks(self, sensor: str, after: float) -> SensorTick | None:
+        if after != STARTED_AT:
+            return self.old_tick
+        self.looks_before_tick -= 1
+        return None if self.looks_before_tick >= 0 else self._tick
+
+    def dry_run(self, sensor: str) -> SensorTick | None:
+        self.dry_runs += 1
+        return self.dry_look
+
+    def unfinished(self, job: str) -> list[str]:
+        return self.going_on
 
     def launch(self, job: str, assets: tuple[str, ...]) -> str:
         self.launched.append((job, assets))
@@ -63,7 +77,7 @@ def _no_waiting(monkeypatch):
 
 def run(dagster: FakeDagster, check=lambda: None) -> str:
     output = io.StringIO()
-    build_everything(Build(dagster, Console(file=output, width=200), check, started_at=1000.0, source_interval_s=60.0))
+    build_everything(Build(dagster, Console(file=output, width=200), check, STARTED_AT, source_interval_s=60.0))
     return output.getvalue()
 
 
@@ -79,14 +93,69 @@ def test_a_restart_without_news_makes_nothing():
     dagster = FakeDagster([DONE, AssetState("image_manifest", True)])
     assert "nothing is new" in run(dagster)
     assert dagster.followed == []
-    assert dagster.asked_after == 940.0
 
 
-def test_after_an_interruption_the_source_is_looked_at_afresh():
+def test_interrupted_runs_are_counted():
     dagster = FakeDagster([DONE])
     dagster.interrupted = 2
     assert "2 interrupted runs" in run(dagster)
-    assert dagster.asked_after == 1000.0
+
+
+def test_runs_of_the_sensor_that_go_on_are_followed_whatever_its_newest_look_says():
+    reading = SensorTick(("one",), "4 images in the source; being read: batch 00001-a.", "")
+    dagster = FakeDagster([AssetState("image_statistics", False, is_partitioned=True)], reading)
+    dagster.going_on = ["one", "by hand"]
+    run(dagster)
+    assert dagster.followed == ["one", "by hand"]
+
+
+def test_an_old_look_does_not_decide_and_the_wait_for_the_next_is_told():
+    dagster = FakeDagster([DONE])
+    dagster.old_tick = SensorTick(("old run",), "", "the folder of the last time is gone")
+    dagster.looks_before_tick = 3
+    output = run(dagster)
+    assert "waiting for source_sensor to look at the source, at most 180 s" in output
+    assert "nothing is new" in output
+    assert dagster.followed == []
+
+
+def test_shortly_after_an_old_look_a_dry_run_that_would_do_nothing_saves_the_wait():
+    dagster = FakeDagster([DONE], tick=None)
+    dagster.old_tick = SensorTick((), "", "the folder of the last time is gone")
+    dagster.dry_look = NOTHING_NEW
+    output = run(dagster)
+    assert "nothing is new" in output
+    assert "waiting" not in output
+
+
+def test_no_dry_run_where_a_look_is_due():
+    dagster = FakeDagster([DONE])
+    dagster.looks_before_tick = 2
+    run(dagster)
+    assert dagster.dry_runs == 0
+
+
+def test_a_dry_run_that_fails_leaves_it_to_the_sensor(monkeypatch):
+    def refuse(sensor: str) -> None:
+        raise StartupError("too slow")
+
+    dagster = FakeDagster([DONE])
+    dagster.old_tick, dagster.looks_before_tick = NOTHING_NEW, 2
+    monkeypatch.setattr(dagster, "dry_run", refuse)
+    assert "waiting for source_sensor" in run(dagster)
+
+
+def test_a_sensor_that_never_looks_is_an_error(monkeypatch):
+    monkeypatch.setattr("brain_cli.build.TICK_TIMEOUT_S", -60.0)
+    with pytest.raises(StartupError, match="source_sensor did not look"):
+        run(FakeDagster([DONE], tick=None))
+
+
+def test_a_batch_that_waits_for_a_person_is_named_at_the_start():
+    reason = "4 images in the source; failed 3 times within a day: batch 00001-a, the last time with: no space."
+    with pytest.raises(StartupError, match="batch 00001-a, the last time with: no space"):
+        run(FakeDagster([AssetState("image_statistics", False, is_partitioned=True)], SensorTick((), reason, "")))
+    assert "batch 00001-a" in run(FakeDagster([DONE], SensorTick((), reason, "")))
 
 
 def test_a_source_that_cannot_be_used_stops_the_first_build_only():

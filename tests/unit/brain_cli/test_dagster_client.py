@@ -3,10 +3,11 @@ import pytest
 
 from brain_cli.dagster_client import DagsterClient, ExpectedRun, RunProgress, SensorTick, _asset_state, _step_failure
 from brain_core.errors import StartupError
+from brain_core.storage import LocalBucket
 
 
-def answering(data: dict) -> DagsterClient:
-    client = DagsterClient("http://dagit")
+def answering(data: dict, bucket: LocalBucket | None = None) -> DagsterClient:
+    client = DagsterClient("http://dagit", bucket)
     client._http = httpx.Client(
         base_url="http://dagit", transport=httpx.MockTransport(lambda _: httpx.Response(200, json=data))
     )
@@ -90,8 +91,77 @@ def test_a_steps_failure_is_the_error_that_the_step_raised():
 def test_an_old_look_of_a_sensor_does_not_count():
     tick = {"timestamp": 100.0, "runIds": ["r"], "skipReason": None, "error": None}
     client = answering({"data": {"sensorOrError": {"sensorState": {"ticks": [tick]}}}})
-    assert client.newest_tick("source_sensor", after=100.0) is None
-    assert client.newest_tick("source_sensor", after=99.0) == SensorTick(("r",), "", "")
+    assert client.ticks("source_sensor", after=100.0) is None
+    assert client.ticks("source_sensor", after=99.0) == SensorTick(("r",), "", "")
+
+
+def test_the_runs_of_all_looks_since_count_and_the_newest_look_tells_the_reason():
+    ticks = [
+        {"timestamp": 104.0, "runIds": [], "skipReason": "being read: batch 00002-b.", "error": None},
+        {"timestamp": 103.0, "runIds": ["second"], "skipReason": None, "error": {"message": "passed"}},
+        {"timestamp": 102.0, "runIds": ["first"], "skipReason": None, "error": None},
+        {"timestamp": 99.0, "runIds": ["old"], "skipReason": None, "error": {"message": "old"}},
+    ]
+    client = answering({"data": {"sensorOrError": {"sensorState": {"ticks": ticks}}}})
+    expected = SensorTick(("first", "second"), "being read: batch 00002-b.", "")
+    assert client.ticks("source_sensor", after=100.0) == expected
+
+
+def trying(**result: object) -> DagsterClient:
+    """A Dagit whose sensor has the cursor `c1` and gives this in a dry run."""
+    look = {"cursor": "c1", "skipReason": None, "error": None, "runRequests": [], "dynamicPartitionsRequests": []}
+    state = {"typeSpecificData": {"lastCursor": "c1"}}
+    tried = {"evaluationResult": {**look, **result}}
+    return answering({"data": {"sensorOrError": {"sensorState": state}, "sensorDryRun": tried}})
+
+
+def test_a_dry_run_without_consequences_is_a_look():
+    idle = [{"partitionKeys": []}, {"partitionKeys": None}]
+    client = trying(skipReason="nothing is new", dynamicPartitionsRequests=idle)
+    assert client.dry_run("source_sensor") == SensorTick((), "nothing is new", "")
+
+
+@pytest.mark.parametrize(
+    "result",
+    [{"runRequests": [{"runKey": None}]}, {"cursor": "c2"}, {"dynamicPartitionsRequests": [{"partitionKeys": ["b"]}]}],
+)
+def test_a_dry_run_with_consequences_leaves_it_to_the_sensor(result):
+    assert trying(**result).dry_run("source_sensor") is None
+
+
+def test_a_dry_run_that_fails_says_why():
+    with pytest.raises(StartupError, match="timed out"):
+        trying(error={"message": "timed out"}).dry_run("source_sensor")
+    state = {"sensorState": {"typeSpecificData": {"lastCursor": None}}}
+    with pytest.raises(StartupError, match="source_sensor cannot be tried"):
+        answering({"data": {"sensorOrError": state, "sensorDryRun": {}}}).dry_run("source_sensor")
+
+
+def test_unfinished_runs_are_given_the_oldest_first():
+    runs = {"results": [{"runId": "newer"}, {"runId": "older"}]}
+    assert answering({"data": {"runsOrError": runs}}).unfinished("ingest_batch") == ["older", "newer"]
+
+
+def asset_node(*entries: dict) -> dict:
+    return {
+        "assetKey": {"path": ["x"]}, "groupName": "", "isPartitioned": False, "isMaterializable": True,
+        "staleStatus": "FRESH", "assetMaterializations": [{"metadataEntries": list(entries)}], "dependedByKeys": [],
+        "assetChecksOrError": {},
+    }  # fmt: skip
+
+
+def test_an_asset_whose_value_is_not_in_the_bucket_counts_as_missing(tmp_path):
+    bucket = LocalBucket(tmp_path)
+    node = asset_node({"label": "rows"}, {"label": "object", "text": "assets/x/value.json"})
+    client = answering({"data": {"assetNodes": [node]}}, bucket)
+    assert [asset.is_materialized for asset in client.assets()] == [False]
+    bucket.write("assets/x/value.json", b"{}")
+    assert [asset.is_materialized for asset in client.assets()] == [True]
+
+
+def test_an_asset_without_a_value_in_the_bucket_counts_as_made(tmp_path):
+    client = answering({"data": {"assetNodes": [asset_node({"label": "rows"})]}}, LocalBucket(tmp_path))
+    assert [asset.is_materialized for asset in client.assets()] == [True]
 
 
 def test_the_cursor_moves_with_the_messages_and_stays_without():
