@@ -13,7 +13,7 @@ from sqlalchemy import Engine
 
 from brain_assets.asset_store import AssetStore
 from brain_core.database import open_engine
-from brain_core.errors import StorageError
+from brain_core.errors import ObjectNotFound, StorageError
 from brain_core.mail import open_mailer
 from brain_core.settings import load_settings
 from brain_core.storage import Bucket, open_bucket
@@ -105,6 +105,8 @@ class AssetIOManager(dg.ConfigurableIOManager):
         if not context.has_asset_partitions:
             return self._store().read(name, kind)
         tables = [self._store().read(f"{name}/{batch}", kind) for batch in context.asset_partition_keys]
+        if not tables:
+            raise ObjectNotFound(f"No batch of {name} was made yet. Run the job `ingest_batch` first.")
         return pd.concat(tables, ignore_index=True)
 
     def _store(self) -> AssetStore:

@@ -64,6 +64,9 @@ _ASSETS = """
     assetChecksOrError { ... on AssetChecks { checks { name blocking
       executionForLatestMaterialization { status } } } } } }"""
 UNFINISHED_STATES = ("QUEUED", "NOT_STARTED", "STARTING", "STARTED", "CANCELING")
+UNDECIDED_STATES = ("EXECUTION_FAILED", "SKIPPED")
+"""Of a check that was to run and found out nothing."""
+
 TIMEOUT_S = 90.0
 """More than Dagster gives a sensor in a dry run, so that Dagster's own answer is heard."""
 
@@ -324,7 +327,7 @@ def _asset_state(node: dict[str, Any]) -> AssetState:
     failed, missing = [], []
     for check in node["assetChecksOrError"].get("checks", []):
         execution = check["executionForLatestMaterialization"]
-        if execution is None:
+        if execution is None or execution["status"] in UNDECIDED_STATES:
             missing.append(check["name"])
         elif execution["status"] != "SUCCEEDED":
             failed.append(check["name"] + (" (blocking)" if check["blocking"] else ""))

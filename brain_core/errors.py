@@ -21,6 +21,7 @@
     + SourceMissing
     + SourceEmpty
     + SourceClassUnknown
+    + SourceNameInvalid
     + AnnotationsUnreadable
   x DataVersionUnknown
   x TrainingError
@@ -118,6 +119,10 @@ class SourceEmpty(SourceError):
 
 class SourceClassUnknown(SourceError):
     """The source holds a class folder that is not one of `labels.CLASSES`."""
+
+
+class SourceNameInvalid(SourceError):
+    """A file in the source has a name that is not UTF-8."""
 
 
 class AnnotationsUnreadable(SourceError):

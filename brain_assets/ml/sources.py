@@ -14,7 +14,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any, Literal, Protocol
 
 from brain_assets.ml.phantoms import GENERATOR_VERSION, SliceTruth, draw_slice, sample_paths, slice_truth
-from brain_core.errors import SourceClassUnknown, SourceEmpty, SourceMissing
+from brain_core.errors import SourceClassUnknown, SourceEmpty, SourceMissing, SourceNameInvalid
 from brain_core.imaging import encode_jpeg
 from brain_core.labels import CLASSES
 
@@ -69,6 +69,7 @@ class Source(Protocol):
             SourceMissing: the source is not there or may not be read.
             SourceEmpty: it holds no image.
             SourceClassUnknown: it holds a folder that is not a class.
+            SourceNameInvalid: a file's name is not UTF-8.
         """
 
     def read(self, image: SourceImage) -> bytes:
@@ -160,6 +161,7 @@ class FileSource(ABC):
             SourceMissing: the source is not there or may not be read.
             SourceEmpty: it holds no image.
             SourceClassUnknown: it holds a folder that is not a class.
+            SourceNameInvalid: a file's name is not UTF-8.
         """
         images = sorted(self._images(), key=lambda image: image.path)
         if not images:
@@ -194,7 +196,7 @@ class FileSource(ABC):
             for label in self._allowed_folders(split, CLASSES):
                 for path, mark in self._files(f"{split}/{label}".lstrip("/")):
                     if not _is_hidden(path):
-                        yield SourceImage(path, label, split, mark)
+                        yield SourceImage(_readable(path), label, split, mark)
 
     def _visible_folders(self, folder: str) -> Sequence[str]:
         return [name for name in self._folders(folder) if not _is_hidden(name)]
@@ -258,7 +260,10 @@ class FolderSource(FileSource):
 
         with _translated_errors(self._root / folder):
             # Without `onerror`, a folder that may not be read would look empty.
-            for parent, _, names in os.walk(self._root / folder, onerror=refuse):
+            seen = {os.path.realpath(self._root / folder)}
+            for parent, folders, names in os.walk(self._root / folder, onerror=refuse, followlinks=True):
+                # A link may lead back to where it lies.
+                folders[:] = [name for name in folders if _is_first(os.path.realpath(Path(parent, name)), seen)]
                 for path in (Path(parent, name) for name in names):
                     yield path.relative_to(self._root).as_posix(), self._mark(path)
 
@@ -314,6 +319,20 @@ def _translated_errors(path: Path) -> Iterator[None]:
         ) from exc
     except OSError as exc:
         raise SourceMissing(f"{path} cannot be read: {exc.strerror}. Check that it is there and readable.") from exc
+
+
+def _is_first(folder: str, seen: set[str]) -> bool:
+    is_first = folder not in seen
+    seen.add(folder)
+    return is_first
+
+
+def _readable(path: str) -> str:
+    try:
+        path.encode()
+    except UnicodeEncodeError as exc:
+        raise SourceNameInvalid(f"The name of {path!a} is not UTF-8. Rename the file.") from exc
+    return path
 
 
 def _is_hidden(path: str) -> bool:

@@ -101,7 +101,7 @@ def _splits(version: DataVersion) -> None:
 
 def _leakage(version: DataVersion) -> None:
     rows = read_finding(bucket(), version.version, "leakage")
-    st.subheader("The published split leaks", anchor=False)
+    st.subheader("What the published split leaks", anchor=False)
     if not rows:
         st.caption("These images were not published with a split of their own, so there is nothing to leak.")
         return

@@ -121,7 +121,7 @@ def _panel(title: str) -> st.delta_generator.DeltaGenerator:
 
 
 def _share(part: int, whole: int) -> str:
-    return f"{part / whole:.1%}" if whole else NOTHING
+    return f"{part / whole:.0%}" if whole else NOTHING
 
 
 def _ms(value: float | None) -> str:

@@ -106,8 +106,8 @@ def test_monitoring_shows_what_was_asked_and_answered(open_page, api_url, databa
     assert not app.exception
     shown = {metric.label: metric.value for metric in app.metric}
     assert shown["Inferences"] == "1"
-    assert shown["Valid"] == "50.0%"
-    assert shown["Agreement"] == "0.0%"
+    assert shown["Valid"] == "50%"
+    assert shown["Agreement"] == "0%"
     assert shown["Latency"].endswith(" ms")
     (progress,) = app.get("progress")
     assert progress.text == "**1 of more than 3** corrected images wait for the next retraining"

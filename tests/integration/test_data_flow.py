@@ -63,8 +63,8 @@ class Pipeline:
         """One look of the source sensor, as the daemon does it; the batches that it asks for."""
         sensor = self.definitions.get_sensor_def("source_sensor")
         resources = {name: self.definitions.resources[name] for name in ("source", "bucket")}
-        context = dg.build_sensor_context(instance=self.instance, cursor=self.cursor, resources=resources)
-        result = sensor(context)
+        with dg.build_sensor_context(instance=self.instance, cursor=self.cursor, resources=resources) as context:
+            result = sensor(context)
         assert isinstance(result, dg.SensorResult)
         for request in result.dynamic_partitions_requests or []:
             if isinstance(request, dg.AddDynamicPartitionsRequest):

@@ -9,6 +9,7 @@ import numpy as np
 import onnx
 import pandas as pd
 import pytest
+from dagster_shared.serdes import serialize_value
 from sqlalchemy import create_engine
 
 from brain_assets.asset_store import ImageSet
@@ -200,9 +201,15 @@ each_check = pytest.mark.parametrize("example", EXAMPLES, ids=lambda example: ex
 
 @pytest.fixture
 def result_of(tmp_path: Path, database_url: str, monkeypatch: pytest.MonkeyPatch) -> Callable[..., dg.AssetCheckResult]:
-    """Runs a check on its inputs."""
+    """Runs a check on its inputs; what it found can be written down."""
     monkeypatch.setenv("BRAIN_DATABASE__URL", database_url)
-    return lambda check, inputs: check(**(inputs(tmp_path, database_url) if callable(inputs) else inputs))
+
+    def run(check: dg.AssetChecksDefinition, inputs: Inputs | Prepared) -> dg.AssetCheckResult:
+        result = check(**(inputs(tmp_path, database_url) if callable(inputs) else inputs))
+        serialize_value(dict(result.metadata))
+        return result
+
+    return run
 
 
 def test_every_check_of_the_graph_has_its_examples_here():

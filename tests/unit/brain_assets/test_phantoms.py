@@ -1,11 +1,14 @@
 import io
 from collections import Counter
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
+from scipy import ndimage
 
 from brain_assets.ml import phantoms
 from brain_assets.ml.duplicates import duplicate_groups
@@ -13,9 +16,52 @@ from brain_assets.ml.phantoms import draw_sample, draw_slice, sample_paths, slic
 from brain_core.labels import CLASSES
 from tests.fixtures_images import statistics_of
 
-LESIONS = [CLASSES.index(label) + 4 for label in ("glioma", "meningioma", "pituitary")]
+TUMOURS = ("glioma", "meningioma", "pituitary")
+LESIONS = [CLASSES.index(label) + 4 for label in TUMOURS]
 
 Painter = Callable[..., tuple[np.ndarray, np.ndarray]]
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """A slice, and what its lesion is: mask, change of the grey that it paints over, positions, depth in the skull."""
+
+    grey: np.ndarray
+    truth: phantoms.SliceTruth
+    lesion: np.ndarray | None = None
+    change: np.ndarray | None = None
+    points: np.ndarray | None = None
+    hull_mm: np.ndarray | None = None
+
+    @property
+    def head(self) -> np.ndarray:
+        return self.grey > 40
+
+
+@pytest.fixture(scope="module")
+def by_class() -> dict[str, list[Drawn]]:
+    """Twenty slices of each class."""
+    lesions: list[dict[str, np.ndarray]] = []
+
+    def recorded(paint: Painter) -> Painter:
+        def paint_and_record(grey, plane, *others):
+            painted, lesion = paint(grey, plane, *others)
+            values = {"change": painted - grey, "points": plane.points, "hull_mm": plane.hull_mm}
+            lesions.append({"lesion": lesion > 0.5, **values})
+            return painted, lesion
+
+        return paint_and_record
+
+    def draw(index: int) -> Drawn:
+        lesions.clear()
+        grey = draw_slice(index)
+        recording = dict(lesions[0]) if lesions else {}
+        return Drawn(grey, slice_truth(index), **recording)
+
+    with pytest.MonkeyPatch.context() as patch:
+        for label, paint in dict(phantoms._PAINTERS).items():
+            patch.setitem(phantoms._PAINTERS, label, recorded(paint))
+        return {label: [draw(n) for n in range(CLASSES.index(label), 80, len(CLASSES))] for label in CLASSES}
 
 
 def test_paths_are_balanced_and_one_in_five_is_for_testing():
@@ -100,6 +146,87 @@ def test_healthy_slice_has_a_plane_and_no_box():
     assert {truth.box for truth in truths} == {None}
 
 
+@pytest.mark.parametrize("label", CLASSES)
+def test_every_plane_is_in_every_class(by_class, label: str):
+    assert {drawn.truth.plane for drawn in by_class[label]} == {"axial", "coronal", "sagittal"}
+
+
+def test_glioma_has_a_ring_that_is_brighter_than_its_core_and_the_others_have_none(by_class):
+    difference = {label: [_rim_less_core(drawn) for drawn in by_class[label]] for label in TUMOURS}
+    assert min(difference["glioma"]) > 20
+    assert np.median(difference["meningioma"]) < 0
+    assert max(difference["pituitary"]) < 10
+
+
+def test_glioma_alone_changes_the_tissue_far_around_it(by_class):
+    darker = {label: [_darkened_around(drawn) for drawn in by_class[label]] for label in TUMOURS}
+    assert min(darker["glioma"]) > 0.6
+    assert max(darker["meningioma"]) < 0.5
+    assert np.median(darker["pituitary"]) < 0.5
+
+
+def test_glioma_is_the_largest_and_pituitary_the_smallest(by_class):
+    areas = {label: np.median([drawn.lesion.mean() for drawn in by_class[label]]) for label in TUMOURS}
+    assert areas["glioma"] > 1.1 * areas["meningioma"] > 1.3 * areas["pituitary"]
+
+
+def test_meningioma_alone_always_touches_the_dura(by_class):
+    reach_mm = {label: np.array([drawn.hull_mm[drawn.lesion].max() for drawn in by_class[label]]) for label in TUMOURS}
+    assert reach_mm["meningioma"].min() > -1
+    assert reach_mm["glioma"].max() < -1
+    assert np.median(reach_mm["pituitary"]) < -1
+
+
+@pytest.mark.parametrize("label", ["meningioma", "pituitary"])
+def test_mass_is_brighter_than_the_brain_around_it(by_class, label: str):
+    for drawn in by_class[label]:
+        brain = ~drawn.lesion & (drawn.hull_mm < -5)
+        assert drawn.grey[drawn.lesion].mean() > np.median(drawn.grey[brain])
+
+
+def test_pituitary_lies_at_the_sella_in_the_midline_and_the_others_away_from_it(by_class):
+    away_mm = {label: [_distance_from_sella_mm(drawn) for drawn in by_class[label]] for label in TUMOURS}
+    assert max(away_mm["pituitary"]) < 15
+    assert min(away_mm["glioma"] + away_mm["meningioma"]) > 15
+    for drawn in by_class["pituitary"]:
+        if drawn.truth.plane != "sagittal":
+            x0, _, x1, _ = drawn.truth.box
+            assert 0.35 < (x0 + x1) / 2 < 0.65
+
+
+@pytest.mark.parametrize("label", CLASSES)
+def test_slices_of_a_class_differ_in_light_noise_and_pose(by_class, label: str):
+    slices = by_class[label]
+    brightness = [drawn.grey[drawn.head].mean() for drawn in slices]
+    contrast = [drawn.grey[drawn.head].std() / drawn.grey[drawn.head].mean() for drawn in slices]
+    noise = [drawn.grey[:12, :12].std() for drawn in slices]
+    centres = np.array([np.argwhere(drawn.head).mean(axis=0) / len(drawn.head) for drawn in slices])
+    spread = {
+        "brightness": np.std(brightness) > 6,
+        "contrast": np.std(contrast) > 0.02,
+        "noise": max(noise) > 1.5 * min(noise) > 0,
+        "centre": centres.std(axis=0).min() > 0.01,
+        "size": len({drawn.grey.shape for drawn in slices}) > 5,
+    }
+    assert [name for name, is_wide in spread.items() if not is_wide] == []
+
+
+def test_coil_shades_each_slice_in_its_own_way():
+    flat = np.full((224, 224), 0.5, dtype=np.float32)
+    acquired = [phantoms._as_acquired(flat, np.random.default_rng(seed)).astype(float) for seed in range(8)]
+    fields = np.array([grey.reshape(8, 28, 8, 28).mean(axis=(1, 3)) / grey.mean() for grey in acquired])
+    assert (fields.max(axis=(1, 2)) / fields.min(axis=(1, 2))).min() > 1.1
+    assert fields.std(axis=0).mean() > 0.03
+
+
+def test_slice_depends_on_nothing_that_was_drawn_before_or_beside_it(by_class):
+    indices = list(reversed(range(16)))
+    with ThreadPoolExecutor(4) as executor:
+        again = dict(zip(indices, executor.map(draw_slice, indices), strict=True))
+    for index in indices:
+        assert np.array_equal(again[index], by_class[CLASSES[index % 4]][index // 4].grey)
+
+
 def test_template_is_the_one_that_nilearn_gives():
     from nilearn.datasets import load_mni152_template
 
@@ -113,6 +240,23 @@ def test_speck_beside_the_lesion_does_not_widen_the_box():
     mask = np.zeros((10, 20), dtype=bool)
     mask[2:6, 5:10] = mask[8, 19] = True
     assert phantoms._bounding_box(phantoms._largest_part(mask)) == (0.25, 0.2, 0.5, 0.6)
+
+
+def _rim_less_core(drawn: Drawn) -> float:
+    """By how much the outer third of a lesion is brighter than its middle."""
+    depth = ndimage.distance_transform_edt(ndimage.binary_fill_holes(drawn.lesion))
+    rim = (depth < 0.35 * depth.max()) & drawn.lesion
+    return float(drawn.grey[rim].mean() - drawn.grey[depth > 0.6 * depth.max()].mean())
+
+
+def _darkened_around(drawn: Drawn) -> float:
+    """The area around a lesion that it darkens, as a share of its own."""
+    return float(((drawn.change < -0.03) & ~drawn.lesion).sum() / drawn.lesion.sum())
+
+
+def _distance_from_sella_mm(drawn: Drawn) -> float:
+    centre = drawn.points[:, drawn.lesion].mean(axis=1)
+    return float(np.linalg.norm(centre - phantoms._SELLA_MM))
 
 
 def _painted(index: int, monkeypatch: pytest.MonkeyPatch) -> np.ndarray:

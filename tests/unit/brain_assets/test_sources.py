@@ -9,7 +9,7 @@ import pytest
 
 from brain_assets.ml.phantoms import sample_paths
 from brain_assets.ml.sources import FolderSource, SampleSource, SourceImage, fingerprint, open_source
-from brain_core.errors import SourceClassUnknown, SourceEmpty, SourceMissing
+from brain_core.errors import SourceClassUnknown, SourceEmpty, SourceMissing, SourceNameInvalid
 from brain_core.imaging import decode
 from tests.fixtures_images import LISTED, distinct_jpeg, write_images
 
@@ -273,3 +273,20 @@ def test_real_folder_has_annotations_beside_it():
 def test_real_folder_is_the_public_set(real_subset: FolderSource):
     assert real_subset.name == "public"
     assert {image.published_split for image in real_subset.list()} == {"Training", "Testing"}
+
+
+def test_a_name_that_is_not_utf8_is_named(image_folder: Path):
+    os.rename(image_folder / "Training/glioma/a.jpg", os.fsencode(image_folder / "Training/glioma") + b"/\xff.jpg")
+    with pytest.raises(SourceNameInvalid, match=r"udcff\.jpg' is not UTF-8\. Rename the file"):
+        FolderSource(image_folder).list()
+
+
+def test_images_behind_a_linked_folder_are_listed_once(image_folder: Path, tmp_path: Path):
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    (elsewhere / "x.jpg").write_bytes(distinct_jpeg(3))
+    (elsewhere / "back").symlink_to(image_folder / "Training/glioma")
+    (image_folder / "Training/glioma/link").symlink_to(elsewhere)
+    listed = [image.path for image in FolderSource(image_folder).list()]
+    assert [path for path in listed if "link" in path] == ["Training/glioma/link/x.jpg"]
+    assert listed.count("Training/glioma/a.jpg") == 1

@@ -79,8 +79,9 @@ def test_an_assets_failed_and_missing_checks_are_told_apart():
     state = _asset_state(node)
     assert (state.name, state.is_materialized) == ("x", False)
     assert (state.group, state.is_stale, state.downstream) == ("training", True, ("y",))
-    assert state.failed_checks == ("bad (blocking)", "odd")
-    assert state.missing_checks == ("absent",)
+    assert state.failed_checks == ("bad (blocking)",)
+    assert state.missing_checks == ("odd", "absent")
+    assert state.needs_run
 
 
 def test_a_steps_failure_is_the_error_that_the_step_raised():

@@ -22,7 +22,7 @@ def test_page_without_a_database_setting_names_it(open_page):
     assert any("BRAIN_DATABASE__URL" in text for text in alerts(app))
 
 
-@pytest.mark.parametrize(("part", "whole", "shown"), [(1, 3, "33.3%"), (0, 5, "0.0%"), (0, 0, "\N{EN DASH}")])
+@pytest.mark.parametrize(("part", "whole", "shown"), [(1, 3, "33%"), (0, 5, "0%"), (0, 0, "\N{EN DASH}")])
 def test_share_of_nothing_is_no_number(part, whole, shown):
     assert monitoring._share(part, whole) == shown
 
