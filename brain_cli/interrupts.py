@@ -32,7 +32,8 @@ class StopRequested(KeyboardInterrupt):
 def stop_on_signals(on_repeat: Callable[[], None]) -> Iterator[None]:
     """Turn the first signal into `StopRequested`; later ones only call `on_repeat`, so that nothing is left behind.
 
-    A signal that was ignored from the start (`nohup`) stays ignored. For the main thread only.
+    A signal that was ignored from the start (`nohup`, `&` in a script) stays ignored, but an ignored SIGINT is not
+    handed down to what is started meanwhile. For the main thread only.
     """
     is_stopping = False
 
@@ -48,6 +49,9 @@ def stop_on_signals(on_repeat: Callable[[], None]) -> Iterator[None]:
     for number, handler in former.items():
         if handler is not signal.SIG_IGN:
             signal.signal(number, receive)
+        elif number == signal.SIGINT:
+            # Dagster's code server treats SIGTERM as it found SIGINT: it could only be killed.
+            signal.signal(number, _ignore)
     try:
         yield
     finally:
@@ -76,6 +80,10 @@ def held_back() -> Iterator[None]:
             signal.signal(number, handler)
         for late in arrived:
             signal.raise_signal(late)
+
+
+def _ignore(_number: int, _frame: FrameType | None) -> None:
+    """Unlike SIG_IGN, a handler is not inherited."""
 
 
 def _raise(number: int) -> NoReturn:

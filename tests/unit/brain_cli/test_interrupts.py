@@ -20,6 +20,24 @@ def test_a_signal_asks_for_an_orderly_end(number, code):
     assert caught.value.exit_code == code
 
 
+@pytest.fixture
+def _ignored_sigint():
+    """As a shell starts what it puts into the background."""
+    former = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    yield
+    signal.signal(signal.SIGINT, former)
+
+
+@pytest.mark.usefixtures("_ignored_sigint")
+def test_an_ignored_interrupt_stays_ignored_but_not_for_what_is_started():
+    question = "import signal; print(signal.getsignal(signal.SIGINT) is signal.default_int_handler)"
+    with stop_on_signals(lambda: None):
+        send(signal.SIGINT)
+        child = subprocess.run([sys.executable, "-c", question], capture_output=True, text=True, check=True)
+    assert child.stdout == "True\n"
+    assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+
+
 def test_a_second_signal_does_not_disturb_the_end():
     repeats: list[str] = []
     with stop_on_signals(lambda: repeats.append("again")):
