@@ -58,6 +58,7 @@ def up(
 
     settings = load_settings()
     console.print(f"[bold]Brain Assets[/bold]  {NOTICE}")
+    console.print(source_line(settings), soft_wrap=True, highlight=False)
     with stop_on_signals(lambda: console.print("Already stopping; this takes up to half a minute.")):
         try:
             _run(settings, once)
@@ -197,6 +198,12 @@ def elastic_setup() -> None:
 
     set_up(open_client(load_settings()), ROOT / "elk")
     console.print("The index template is installed.")
+
+
+def source_line(settings: Settings) -> str:
+    """What the model will be made from."""
+    uri = settings.source.uri
+    return "Source: the synthetic sample, drawn slices and no patients" if uri == "sample" else f"Source: {escape(uri)}"
 
 
 def main() -> NoReturn:

@@ -42,11 +42,11 @@ defs = build_definitions(load_settings())
 class Pipeline:
     """The real definitions on a folder and a bucket of their own, with an instance in memory."""
 
-    def __init__(self, root: Path, instance: dg.DagsterInstance) -> None:
+    def __init__(self, root: Path, instance: dg.DagsterInstance, batch_size: int = 12) -> None:
         self.source = root / "source"
         self.bucket = LocalBucket(root / "bucket")
         settings = load_settings(
-            home=root, source={"uri": str(self.source), "batch_size": 12}, bucket={"uri": str(self.bucket.root)}
+            home=root, source={"uri": str(self.source), "batch_size": batch_size}, bucket={"uri": str(self.bucket.root)}
         )
         self.definitions = build_definitions(settings)
         self.repository = self.definitions.get_repository_def()

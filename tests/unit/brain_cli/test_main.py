@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from brain_cli.main import app
+from brain_cli.main import app, source_line
 from brain_cli.processes import ProcessId
 from brain_cli.record import PartRecord, PlatformRecord, write_record
+from brain_core.settings import load_settings
 
 BRAIN = str(Path(sys.executable).parent / "brain")
 
@@ -19,6 +20,11 @@ def brain(*arguments: str, **environment: str) -> subprocess.CompletedProcess[st
     return subprocess.run(
         [BRAIN, *arguments], capture_output=True, text=True, env={**os.environ, **environment}, timeout=60
     )
+
+
+def test_the_sample_is_called_synthetic_at_the_start():
+    assert "synthetic sample" in source_line(load_settings())
+    assert source_line(load_settings(source={"uri": "gs://bucket/[images]"})) == "Source: gs://bucket/\\[images]"
 
 
 COMMANDS = [
