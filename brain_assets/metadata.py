@@ -50,10 +50,13 @@ def synthetic_note(source: str) -> str:
 
 def progress_log(context: dg.AssetExecutionContext, what: str) -> Callable[[int, int], None]:
     """A callback that logs at most about ten lines, however many images there are."""
+    tenths = 0
 
     def log(done: int, total: int) -> None:
-        step = max(1, total // 10)
-        if done == total or done % step == 0:
+        nonlocal tenths
+        reached = done // max(1, total // 10)
+        if done == total or reached > tenths:
+            tenths = reached
             context.log.info("%s: %d of %d", what, done, total)
 
     return log

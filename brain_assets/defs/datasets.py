@@ -6,7 +6,7 @@ import pandas as pd
 
 from brain_assets.asset_store import AssetStore, ImageSet, version_of
 from brain_assets.config import AugmentationParameters
-from brain_assets.metadata import picture, source_in, source_note, table
+from brain_assets.metadata import picture, progress_log, source_in, source_note, table
 from brain_assets.resources import BucketResource
 
 SHOWN = 8
@@ -28,7 +28,11 @@ def training_set(dataset_splits: pd.DataFrame, feedback_set: pd.DataFrame) -> dg
 
 @dg.asset(group_name="training", kinds={"numpy"})
 def augmented_dataset(
-    training_set: pd.DataFrame, annotations: pd.DataFrame, bucket: BucketResource, config: AugmentationParameters
+    context: dg.AssetExecutionContext,
+    training_set: pd.DataFrame,
+    annotations: pd.DataFrame,
+    bucket: BucketResource,
+    config: AugmentationParameters,
 ) -> dg.MaterializeResult[ImageSet]:
     """The training images and their altered copies as mapped uint8 shards: rotation, shift, shear, zoom, flip.
 
@@ -38,7 +42,8 @@ def augmented_dataset(
     from brain_assets.ml.plots import before_and_after
 
     rows = training_set[training_set["part"] == "train"]
-    originals = image_set(rows, bucket.data(), bucket.inference(), annotations)
+    progress = progress_log(context, "images decoded")
+    originals = image_set(rows, bucket.data(), bucket.inference(), annotations, progress)
     earlier = AssetStore(bucket.data()).read_former("augmented_dataset", ImageSet)
     augmented = augmented_image_set(originals, config.to_augmentation(), earlier)
     return dg.MaterializeResult(
@@ -56,7 +61,10 @@ def augmented_dataset(
 
 @dg.asset(group_name="training", kinds={"numpy"})
 def transformed_test_set(
-    dataset_splits: pd.DataFrame, annotations: pd.DataFrame, bucket: BucketResource
+    context: dg.AssetExecutionContext,
+    dataset_splits: pd.DataFrame,
+    annotations: pd.DataFrame,
+    bucket: BucketResource,
 ) -> dg.MaterializeResult[ImageSet]:
     """The test images as the model sees them, unaltered.
 
@@ -66,7 +74,8 @@ def transformed_test_set(
     from brain_assets.ml.plots import contact_sheet
 
     test = dataset_splits[dataset_splits["part"] == "test"].assign(origin="source")
-    images = image_set(test, bucket.data(), bucket.inference(), annotations)
+    progress = progress_log(context, "images decoded")
+    images = image_set(test, bucket.data(), bucket.inference(), annotations, progress)
     shown = slice(0, 4 * SHOWN)
     return dg.MaterializeResult(
         value=images,

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from brain_assets.asset_store import BOX_COLUMNS, ImageSet
 from brain_assets.ml.augmentation import AugmentationConfig, augment
-from brain_assets.ml.ingestion import load_tensors
+from brain_assets.ml.ingestion import Progress, load_tensors
 from brain_assets.ml.training import TrainingData
 from brain_core.errors import StorageError
 from brain_core.imaging import MODEL_SIZE
@@ -47,7 +47,11 @@ def training_data(augmented: ImageSet, validation: ImageSet) -> TrainingData:
 
 
 def image_set(
-    table: pd.DataFrame, data: Bucket, inference: Bucket, annotations: pd.DataFrame | None = None
+    table: pd.DataFrame,
+    data: Bucket,
+    inference: Bucket,
+    annotations: pd.DataFrame | None = None,
+    on_progress: Progress | None = None,
 ) -> ImageSet:
     """The pixels of a table's rows, in its order; corrected uploads come from the inference bucket.
 
@@ -58,6 +62,7 @@ def image_set(
         data: bucket of the source's images.
         inference: bucket of the uploads.
         annotations: key and, as fractions of width and height, x0, y0, x1, y1 of the tumour, for those that are known.
+        on_progress: told of every block of images.
 
     Raises:
         StorageError: an image is missing, a bucket is away or the temporary folder is full.
@@ -65,7 +70,7 @@ def image_set(
     """
     keys = table["key"].to_numpy(dtype=str)
     return ImageSet(
-        _on_disk(_blocks(table, data, inference), len(table)),
+        _on_disk(_told(_blocks(table, data, inference), len(table), on_progress), len(table)),
         label_indices(table["label"]),
         table["group"].to_numpy(np.int64),
         keys,
@@ -116,6 +121,15 @@ def _blocks(table: pd.DataFrame, data: Bucket, inference: Bucket) -> Iterator[ND
         images[~is_feedback] = load_tensors(data, keys[~is_feedback].tolist())
         images[is_feedback] = load_tensors(inference, keys[is_feedback].tolist())
         yield images
+
+
+def _told(blocks: Iterable[NDArray[np.uint8]], count: int, on_progress: Progress | None) -> Iterator[NDArray[np.uint8]]:
+    done = 0
+    for block in blocks:
+        yield block
+        done += len(block)
+        if on_progress is not None:
+            on_progress(done, count)
 
 
 def _on_disk(blocks: Iterable[NDArray[np.uint8]], count: int) -> NDArray[np.uint8]:

@@ -102,8 +102,11 @@ class Assets:
         splits = self.make(statistics.dataset_splits, **tables, **groups, **known, **bucket, config=config)
         rows = self.make(datasets.training_set, dataset_splits=splits, feedback_set=NO_FEEDBACK)
         augmentation = AugmentationParameters()
-        self.make(datasets.augmented_dataset, training_set=rows, **known, **bucket, config=augmentation)
-        self.make(datasets.transformed_test_set, dataset_splits=splits, **known, **bucket)
+        context = dg.build_asset_context()
+        self.make(
+            datasets.augmented_dataset, context=context, training_set=rows, **known, **bucket, config=augmentation
+        )
+        self.make(datasets.transformed_test_set, context=context, dataset_splits=splits, **known, **bucket)
 
 
 @pytest.fixture(scope="module")

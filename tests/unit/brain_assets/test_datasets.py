@@ -60,6 +60,16 @@ def test_without_corrections_only_the_source_is_trained_on():
     assert set(training_table(splits(), feedback().iloc[:0])["origin"]) == {"source"}
 
 
+def test_every_block_of_images_is_told(tmp_path, monkeypatch):
+    monkeypatch.setattr(datasets, "BLOCK_IMAGES", 2)
+    bucket, told = LocalBucket(tmp_path), []
+    for seed in range(5):
+        bucket.write(str(seed), encode_png(distinct_pixels(seed)))
+    table = pd.DataFrame({"key": [str(seed) for seed in range(5)], "label": "glioma", "group": 0, "origin": "source"})
+    image_set(table, bucket, bucket, on_progress=lambda done, count: told.append((done, count)))
+    assert told == [(2, 5), (4, 5), (5, 5)]
+
+
 def test_corrected_images_come_from_the_inference_bucket(tmp_path):
     data, inference = LocalBucket(tmp_path / "data"), LocalBucket(tmp_path / "inference")
     for value, bucket, key in ((10, data, "a"), (20, data, "b"), (30, inference, "up/x")):

@@ -1,3 +1,5 @@
+import logging
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -58,14 +60,14 @@ def test_only_synthetic_images_have_a_note_outside_dagit(source, note):
     assert synthetic_note(source) == note
 
 
-def test_progress_is_about_ten_lines_however_many_images(caplog):
-    import logging
-
+@pytest.mark.parametrize(("step", "lines"), [(1, 10), (8, 10), (512, 2)])
+def test_progress_is_about_ten_lines_however_many_images(caplog, step, lines):
     class Context:
         log = logging.getLogger("progress")
 
     with caplog.at_level(logging.INFO, logger="progress"):
-        for done in range(1, 1001):
-            progress_log(Context(), "images")(done, 1000)
-    assert len(caplog.messages) == 10
+        log = progress_log(Context(), "images")
+        for done in [*range(step, 1000, step), 1000]:
+            log(done, 1000)
+    assert len(caplog.messages) == lines
     assert caplog.messages[-1] == "images: 1000 of 1000"
