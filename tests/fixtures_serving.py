@@ -105,3 +105,8 @@ def client(api_url: str) -> Iterator[BrainClient]:
     """A client of the running API."""
     with BrainClient(api_url, timeout_s=30) as client:
         yield client
+
+
+def request_events(caplog: pytest.LogCaptureFixture) -> list[dict[str, Any]]:
+    """What the request log said; a server of the tests may log its accesses too."""
+    return [record.__dict__ for record in caplog.records if record.name == "serving.request_log"]

@@ -109,7 +109,7 @@ def trained_record(
         temperature=trained.temperature,
         uncertain_below=trained.uncertain_below,
         started_from=start.version if start else None,
-        data_version=version_of(table[["key", "label", "part"]]),
+        data_version=version_of(table[["key", "label", "part", "pixel_sha256"]]),
         provenance=Provenance.model_validate(
             {"source": source_of(table), "feedback": bool((table["origin"] == FEEDBACK).any())}
         ),

@@ -19,7 +19,7 @@ from brain_core.storage import LocalBucket, model_key
 from tests.fixtures_model import textures
 
 COUNT = 48
-NO_FEEDBACK = pd.DataFrame({"key": [], "label": [], "is_used": []}).astype({"is_used": bool})
+NO_FEEDBACK = pd.DataFrame({"key": [], "label": [], "pixel_sha256": [], "is_used": []}).astype({"is_used": bool})
 
 
 @pytest.fixture(scope="module")
@@ -58,7 +58,7 @@ def inputs(bucket, splits, statistics, registry) -> lifecycle.BundleInputs:
     with registry.run("training", {}) as run:
         config = TrainingConfig(epochs=1, min_steps=1, batch_size=8)
         trained = lifecycle.train_tracked(run, training_data(train, validation), config, None, said.append)
-    assert said[0].startswith("epoch 1: accuracy")
+    assert said[0].startswith("epochs: 1 of 1, accuracy")
     record = lifecycle.trained_record(run, trained, table, None)
     test = image_set(splits[splits["part"] == "test"].assign(origin="source"), bucket, bucket)
     evaluation = lifecycle.evaluate_model(record, trained.weights, test)
@@ -131,7 +131,7 @@ def test_images_that_the_champion_was_trained_on_do_not_judge(bundle, inputs, bu
 
 def test_only_a_retraining_with_corrections_starts_from_the_champion(bundle, inputs, registry, bucket, engine):
     lifecycle.apply_decision(promoted(bundle.version, True), NO_FEEDBACK, "run-3", (engine, registry, bucket))
-    corrected = pd.DataFrame({"key": ["data/000.png"], "label": ["glioma"], "is_used": [True]})
+    corrected = pd.DataFrame({"key": ["data/000.png"], "label": ["glioma"], "pixel_sha256": ["ff"], "is_used": [True]})
     plain, with_feedback = (training_table(inputs.splits, feedback) for feedback in (NO_FEEDBACK, corrected))
     assert lifecycle.starting_point(bucket, plain, "compact_cnn") is None
     assert lifecycle.starting_point(bucket, with_feedback, "another") is None

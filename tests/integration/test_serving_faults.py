@@ -6,7 +6,7 @@ from brain_core.client import BrainClient
 from brain_core.database import upgrade_database
 from brain_core.settings import Settings, sqlalchemy_url
 from tests.fixtures_bundle import slice_jpeg
-from tests.fixtures_serving import fails_with, missing_parts, running_api, wait_until
+from tests.fixtures_serving import fails_with, missing_parts, request_events, running_api, wait_until
 
 
 def test_a_bucket_that_is_away_stops_uploads_and_comes_back(api_url, client, images):
@@ -60,7 +60,7 @@ def test_a_client_that_leaves_in_the_middle_is_no_failure_of_ours(api_url, clien
     with socket.create_connection((address.host, address.port)) as connection:
         head = "POST /v1/predictions HTTP/1.1\r\nHost: x\r\nContent-Length: 5000\r\n"
         connection.sendall(f"{head}Content-Type: multipart/form-data; boundary=b\r\n\r\n--b\r\n".encode())
-    wait_until(lambda: caplog.records)
-    assert [record.__dict__["http.response.status_code"] for record in caplog.records] == [400]
+    wait_until(lambda: request_events(caplog))
+    assert [event["http.response.status_code"] for event in request_events(caplog)] == [400]
     assert client.is_ready()
     assert list(images.keys("InferenceLogs/")) == []

@@ -15,7 +15,7 @@ from brain_core.descriptors import DESCRIPTOR_NAMES
 from brain_core.errors import ApiError
 from brain_core.labels import CLASSES, CONSENT_VERSION, NOTICE
 from tests.fixtures_bundle import drawn_slice, photograph_jpeg, slice_jpeg
-from tests.fixtures_serving import wait_until
+from tests.fixtures_serving import request_events, wait_until
 
 CONSENT = {"consent": "true"}
 
@@ -315,8 +315,8 @@ def test_each_request_is_logged_once_without_what_is_private(client, caplog):
     with pytest.raises(ApiError):
         client.get(created.id, "wrong-token")
     # The event follows the answer.
-    wait_until(lambda: len(caplog.records) == 3)
-    events = [record.__dict__ for record in caplog.records]
+    wait_until(lambda: len(request_events(caplog)) == 3)
+    events = request_events(caplog)
     assert [(e["event.action"], e["http.response.status_code"]) for e in events] == [
         ("predict", 201),
         ("read_prediction", 200),
