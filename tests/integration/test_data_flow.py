@@ -105,15 +105,20 @@ class Pipeline:
         return AssetStore(self.bucket).read("image_manifest", pd.DataFrame)
 
 
+def set_environment(patch: pytest.MonkeyPatch, root: Path, batch_size: int) -> None:
+    """What the platform's own processes find: home, source and bucket below `root`."""
+    for name, value in {
+        "BRAIN_HOME": root,
+        "BRAIN_SOURCE__URI": root / "source",
+        "BRAIN_SOURCE__BATCH_SIZE": batch_size,
+        "BRAIN_BUCKET__URI": root / "bucket",
+    }.items():
+        patch.setenv(name, str(value))
+
+
 @pytest.fixture
 def _settings(tmp_path, monkeypatch) -> None:
-    for name, value in {
-        "BRAIN_HOME": tmp_path,
-        "BRAIN_SOURCE__URI": tmp_path / "source",
-        "BRAIN_SOURCE__BATCH_SIZE": 12,
-        "BRAIN_BUCKET__URI": tmp_path / "bucket",
-    }.items():
-        monkeypatch.setenv(name, str(value))
+    set_environment(monkeypatch, tmp_path, batch_size=12)
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ import pytest
 
 from brain_assets.asset_store import AssetStore, ImageSet
 from tests.fixtures_images import real_subset
-from tests.integration.test_data_flow import DATA_ASSETS, Pipeline, failed_checks
+from tests.integration.test_data_flow import DATA_ASSETS, Pipeline, failed_checks, set_environment
 
 __all__ = ["real_subset"]
 
@@ -26,8 +26,7 @@ def built(real_subset, tmp_path_factory) -> Iterator[tuple[Pipeline, dg.ExecuteI
     (root / "source").symlink_to(real_subset._root)
     (root / "annotations.csv").symlink_to(Path(os.environ["BRAIN_TEST_DATA"]) / "annotations.csv")
     with pytest.MonkeyPatch.context() as patch, dg.DagsterInstance.ephemeral() as instance:
-        for name, value in {"HOME": root, "SOURCE__URI": root / "source", "BUCKET__URI": root / "bucket"}.items():
-            patch.setenv(f"BRAIN_{name}", str(value))
+        set_environment(patch, root, batch_size=300)
         pipeline = Pipeline(root, instance, batch_size=300)
         pipeline.ingest()
         AssetStore(pipeline.bucket).write("feedback_set", NO_FEEDBACK)

@@ -29,7 +29,7 @@ from brain_core.storage import dataset_image_key
 from brain_core.tables import Base
 from tests.fixtures_images import distinct_jpeg
 from tests.fixtures_platform import eventually, free_ports
-from tests.integration.test_data_flow import DATA_ASSETS, Pipeline, dagit
+from tests.integration.test_data_flow import DATA_ASSETS, Pipeline, dagit, set_environment
 from tests.integration.test_running_platform import Home, finish
 from tests.integration.test_upgrades import execute, revisions, step_back, tables
 
@@ -79,13 +79,7 @@ class Restarted(Pipeline):
 @pytest.fixture
 def _settings(tmp_path, monkeypatch) -> None:
     """What a child process finds too."""
-    for name, value in {
-        "BRAIN_HOME": tmp_path,
-        "BRAIN_SOURCE__URI": tmp_path / "source",
-        "BRAIN_SOURCE__BATCH_SIZE": 48,
-        "BRAIN_BUCKET__URI": tmp_path / "bucket",
-    }.items():
-        monkeypatch.setenv(name, str(value))
+    set_environment(monkeypatch, tmp_path, batch_size=48)
 
 
 @pytest.fixture
