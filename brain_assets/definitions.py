@@ -2,7 +2,18 @@
 
 import dagster as dg
 
-from brain_assets.defs import datasets, feedback, ingestion, monitoring, notifications, statistics, training
+from brain_assets.defs import (
+    bundling,
+    datasets,
+    evaluation,
+    feedback,
+    ingestion,
+    monitoring,
+    notifications,
+    promotion,
+    statistics,
+    training,
+)
 from brain_assets.defs.automation import JOBS, automation, monitoring_daily
 from brain_assets.resources import (
     AssetIOManager,
@@ -14,7 +25,7 @@ from brain_assets.resources import (
 )
 from brain_core.settings import Settings, load_settings
 
-MODULES = [ingestion, statistics, feedback, datasets, training, monitoring]
+MODULES = [ingestion, statistics, feedback, datasets, training, evaluation, bundling, promotion, monitoring]
 MONITORING_GROUP = "monitoring"
 FLOWS_DOWN = dg.AutomationCondition.eager() & dg.AutomationCondition.all_deps_blocking_checks_passed()
 """An asset is made again as soon as what it is made from is new and passed its blocking checks."""

@@ -6,8 +6,11 @@
 """
 
 import hashlib
+import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
+from pathlib import Path
 from typing import Any, Literal, Protocol
 
 import numpy as np
@@ -15,7 +18,8 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from brain_core.errors import BundleError, ModelUnavailable, ObjectNotFound
-from brain_core.gate import Gate
+from brain_core.gate import Gate, GateDecision
+from brain_core.imaging import DecodedImage, model_tensor
 from brain_core.labels import CLASSES
 from brain_core.storage import CHAMPION_KEY, Bucket, model_key, read_json
 
@@ -147,41 +151,110 @@ class InferenceBundle:
             for p, e, m, winner in zip(probabilities, embeddings, maps, winners, strict=True)
         ]
 
+    def judge(self, image: DecodedImage) -> "Judgement":
+        """Is it a brain MRI slice, and what does the model say? One run of the model, also for what is refused."""
+        (inference,) = self.predict(model_tensor(image, self.manifest.input_size)[np.newaxis])
+        return Judgement(self.gate.check(image, inference.embedding), inference)
+
     def is_uncertain(self, inference: Inference) -> bool:
         """Is the confidence below the model's own threshold?"""
         return inference.confidence < self.manifest.uncertain_below
 
 
+@dataclass(frozen=True)
+class Judgement:
+    """What the gate and the model say about one image."""
+
+    decision: GateDecision
+    inference: Inference
+
+
+@dataclass(frozen=True)
+class BundleFiles:
+    """Where the files of one bundle are read from.
+
+    Attributes:
+        name: what messages call the bundle.
+        read: a file's bytes by its name; raises `ObjectNotFound` where there is none.
+    """
+
+    name: str
+    read: Callable[[str], bytes]
+
+
+def bucket_files(bucket: Bucket, version: str) -> BundleFiles:
+    """The files of a published version."""
+    return BundleFiles(repr(version), lambda name: bucket.read(model_key(version, name)))
+
+
+def folder_files(folder: Path) -> BundleFiles:
+    """The files of a bundle in a folder on disk."""
+
+    def read(name: str) -> bytes:
+        try:
+            return (folder / name).read_bytes()
+        except OSError as exc:
+            raise ObjectNotFound(f"{folder / name} cannot be read: {exc.strerror}.") from exc
+
+    return BundleFiles(str(folder), read)
+
+
 def load_bundle(bucket: Bucket, version: str, threads: int = 1) -> InferenceBundle:
-    """Read, verify and load the bundle of a version.
+    """Read, verify and load the bundle of a version; see `load_files`."""
+    return load_files(bucket_files(bucket, version), threads)
+
+
+def load_files(files: BundleFiles, threads: int = 1) -> InferenceBundle:
+    """Read, verify and load a bundle.
 
     Raises:
         BundleError: a file is missing, altered or of another version.
         StorageError: the bucket is away.
     """
-    manifest = load_manifest(bucket, version)
-    files = {name: _verified(bucket, manifest, name) for name in CONTENT_FILES}
-    session = OnnxSession(files[MODEL_FILE], threads)
-    return InferenceBundle(manifest, session, Gate.from_bytes(files[GATE_FILE]))
+    manifest = read_manifest(files)
+    contents = {name: verified(files, manifest, name) for name in CONTENT_FILES}
+    session = OnnxSession(contents[MODEL_FILE], threads)
+    return InferenceBundle(manifest, session, Gate.from_bytes(contents[GATE_FILE]))
 
 
 def load_manifest(bucket: Bucket, version: str) -> Manifest:
-    """The manifest of a version, checked against what this code understands.
+    """The manifest of a version; see `read_manifest`."""
+    return read_manifest(bucket_files(bucket, version))
+
+
+def read_manifest(files: BundleFiles) -> Manifest:
+    """A bundle's manifest, checked against what this code understands.
 
     Raises:
         BundleError: there is none, or it is of a newer schema or another class order.
     """
     try:
-        manifest = Manifest.model_validate(read_json(bucket, model_key(version, MANIFEST_FILE)))
+        manifest = Manifest.model_validate(json.loads(files.read(MANIFEST_FILE)))
     except ObjectNotFound as exc:
-        raise BundleError(f"There is no bundle of version {version!r} in the bucket.") from exc
-    except ValidationError as exc:
-        raise BundleError(f"{MANIFEST_FILE} of version {version!r} is not valid: {exc}") from exc
+        raise BundleError(f"There is no bundle {files.name}: it has no {MANIFEST_FILE}.") from exc
+    except ValueError as exc:
+        raise BundleError(f"{MANIFEST_FILE} of the bundle {files.name} is not valid: {exc}") from exc
     if manifest.schema_version > SCHEMA_VERSION:
         raise BundleError(f"The bundle has schema {manifest.schema_version}; this code knows {SCHEMA_VERSION}. Update.")
     if manifest.classes != CLASSES:
         raise BundleError(f"The bundle has the classes {manifest.classes}, not {CLASSES}.")
     return manifest
+
+
+def verified(files: BundleFiles, manifest: Manifest, name: str) -> bytes:
+    """A file's bytes, if they are those that the manifest names.
+
+    Raises:
+        BundleError: the file is missing or another one.
+        StorageError: the bucket is away.
+    """
+    try:
+        data = files.read(name)
+    except ObjectNotFound as exc:
+        raise BundleError(f"The bundle {files.name} lacks {name}.") from exc
+    if sha256(data) != manifest.sha256.get(name):
+        raise BundleError(f"{name} of the bundle {files.name} is not the file that was published (sha256 differs).")
+    return data
 
 
 def read_champion(bucket: Bucket) -> ChampionPointer:
@@ -202,13 +275,3 @@ def read_champion(bucket: Bucket) -> ChampionPointer:
 def sha256(data: bytes) -> str:
     """Hexadecimal SHA-256."""
     return hashlib.sha256(data).hexdigest()
-
-
-def _verified(bucket: Bucket, manifest: Manifest, name: str) -> bytes:
-    try:
-        data = bucket.read(model_key(manifest.version, name))
-    except ObjectNotFound as exc:
-        raise BundleError(f"The bundle {manifest.version!r} lacks {name}.") from exc
-    if sha256(data) != manifest.sha256.get(name):
-        raise BundleError(f"{name} of bundle {manifest.version!r} is not the file that was published (sha256 differs).")
-    return data

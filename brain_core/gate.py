@@ -53,8 +53,9 @@ class Gate:
         self._standard_thumbnails = standardised(thumbnails.reshape(len(thumbnails), -1))
         self._standard_histograms = standardised(histograms)
 
-    def check(self, image: DecodedImage) -> GateDecision:
-        """Judge one image."""
+    def check(self, image: DecodedImage, embedding: NDArray[np.float32] | None = None) -> GateDecision:
+        """Judge one image; `embedding` is the model's, float32 (E,)."""
+        del embedding
         score = self.score(thumbnail(image.grey))
         correlation = best_correlation(self._standard_histograms, histogram(image.grey))
         reason = self._reason(image.channel_spread, score)

@@ -7,7 +7,7 @@ import numpy as np
 
 from brain_core.bundle import MANIFEST_FILE, ChampionPointer, InferenceBundle, load_bundle, read_champion, sha256
 from brain_core.errors import BundleError, ModelUnavailable, ObjectNotFound, StorageError
-from brain_core.imaging import DecodedImage, model_tensor
+from brain_core.imaging import DecodedImage
 from brain_core.labels import CLASSES
 from brain_core.storage import Bucket, model_key
 
@@ -111,8 +111,7 @@ def _warm(bundle: InferenceBundle) -> None:
     gradient = np.tile(np.linspace(0, 255, size, dtype=np.uint8), (size, 1))
     image = DecodedImage(gradient, 0.0, size, size, "PNG")
     try:
-        bundle.gate.check(image)
-        probabilities = bundle.predict(model_tensor(image, size)[np.newaxis])[0].probabilities
+        probabilities = bundle.judge(image).inference.probabilities
     except (ValueError, IndexError) as exc:
         raise BundleError(f"The bundle {bundle.manifest.version!r} cannot judge an image: {exc}.") from exc
     if probabilities.shape != (len(CLASSES),) or not np.isclose(probabilities.sum(), 1, atol=1e-3):

@@ -25,7 +25,7 @@ _CREATED = CreatedPrediction(
         peak=(0.72, 0.31),
         contours=[[(0.66, 0.31), (0.72, 0.25), (0.78, 0.31), (0.72, 0.37), (0.66, 0.31)]],
     ),
-    timings_ms={"decode": 0.9, "gate": 0.4, "predict": 4.7, "describe": 1.1},
+    timings_ms={"decode": 0.9, "predict": 5.1, "describe": 1.1},
     model_version="3",
     access_token="kT2Jv0b1mYw3yC5hQ8zR4uE6xN7aL9sD0fG1pB2vW3c",  # noqa: S106 - an example
 )

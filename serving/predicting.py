@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image, JpegImagePlugin
 
 from brain_core import explain
-from brain_core.bundle import InferenceBundle, sha256
+from brain_core.bundle import Inference, InferenceBundle, sha256
 from brain_core.descriptors import describe
 from brain_core.errors import BrainError, NotABrainMri
 from brain_core.imaging import DecodedImage, ImageLimits, decode, encode_jpeg, model_tensor
@@ -102,12 +102,10 @@ class Predictor:
 
     def _judged(self, upload: Upload, image: DecodedImage, watch: Stopwatch) -> NewPrediction:
         bundle, prediction_id = self._champion.bundle, uuid6.uuid7()
-        with watch.stage("gate"):
-            decision = bundle.gate.check(image)
-        outcome = None
-        if decision.is_valid:
-            with watch.stage("predict"):
-                outcome = _outcome(bundle, image)
+        with watch.stage("predict"):
+            judgement = bundle.judge(image)
+        decision = judgement.decision
+        outcome = _outcome(bundle, judgement.inference) if decision.is_valid else None
         with watch.stage("describe"):
             descriptors = describe(image).as_dict()
         return NewPrediction(
@@ -157,8 +155,7 @@ def _key(prediction_id: UUID, outcome: Outcome | None) -> str:
     return image_key(outcome.predicted_class, prediction_id)
 
 
-def _outcome(bundle: InferenceBundle, image: DecodedImage) -> Outcome:
-    inference = bundle.predict(model_tensor(image, bundle.manifest.input_size)[np.newaxis])[0]
+def _outcome(bundle: InferenceBundle, inference: Inference) -> Outcome:
     evidence = inference.activation_map
     return Outcome(
         predicted_class=inference.predicted_class,

@@ -196,14 +196,20 @@ def move_boxes(boxes: NDArray[np.float32], transforms: NDArray[np.float64]) -> N
     Returns:
         float32 (N + copies * N, 4); NaN where unknown or where nothing of the box is left in the image.
     """
-    sides = np.tile(boxes.astype(np.float64), (len(transforms) // max(1, len(boxes)), 1))
+    times = len(transforms) // max(1, len(boxes))
+    return np.concatenate([boxes, moved_boxes(np.tile(boxes, (times, 1)), transforms)])
+
+
+def moved_boxes(boxes: NDArray[np.float32], transforms: NDArray[np.float64]) -> NDArray[np.float32]:
+    """The boxes float32 (K, 4) after the transforms float64 (K, 2, 3) of their images, see `move_boxes`."""
+    sides = boxes.astype(np.float64)
     corners = sides[:, [[1, 0], [1, 2], [3, 0], [3, 2]]] - 0.5
     inverse = np.linalg.inv(transforms[:, :, :2])
     moved = np.einsum("kij,kcj->kci", inverse, corners - transforms[:, np.newaxis, :, 2]) + 0.5
     low, high = np.clip(moved.min(axis=1), 0, 1), np.clip(moved.max(axis=1), 0, 1)
     found = np.concatenate([low[:, ::-1], high[:, ::-1]], axis=1)
     found[~(high > low).all(axis=1)] = np.nan
-    return np.concatenate([boxes, found.astype(np.float32)])
+    return found.astype(np.float32)
 
 
 def _digests(images: ImageArray) -> list[bytes]:

@@ -5,8 +5,9 @@ import pandas as pd
 import pytest
 from sqlalchemy import create_engine
 
-from brain_assets.ml import lifecycle
+from brain_assets.ml import bundling, deciding, evaluation, tracking
 from brain_assets.ml.datasets import image_set, training_data, training_table
+from brain_assets.ml.export import WEIGHTS_FILE
 from brain_assets.ml.promotion import Decision
 from brain_assets.ml.records import PromotionRecord
 from brain_assets.ml.registry import CHALLENGER, CHAMPION, ModelRegistry
@@ -51,23 +52,23 @@ def registry(mlflow_url) -> ModelRegistry:
 
 
 @pytest.fixture(scope="module")
-def inputs(bucket, splits, statistics, registry) -> lifecycle.BundleInputs:
+def inputs(bucket, splits, statistics, registry) -> bundling.BundleInputs:
     table = training_table(splits, NO_FEEDBACK)
     train, validation = (image_set(table[table["part"] == part], bucket, bucket) for part in ("train", "validation"))
     said: list[str] = []
     with registry.run("training", {}) as run:
         config = TrainingConfig(epochs=1, min_steps=1, batch_size=8)
-        trained = lifecycle.train_tracked(run, training_data(train, validation), config, None, said.append)
+        trained = tracking.train_tracked(run, training_data(train, validation), config, None, said.append)
     assert said[0].startswith("epochs: 1 of 1, accuracy")
-    record = lifecycle.trained_record(run, trained, table, None)
+    record = tracking.trained_record(run, trained, table, None)
     test = image_set(splits[splits["part"] == "test"].assign(origin="source"), bucket, bucket)
-    evaluation = lifecycle.evaluate_model(record, trained.weights, test)
-    return lifecycle.BundleInputs(record, trained.weights, evaluation, test, statistics, splits)
+    judged = evaluation.evaluate_model(record, trained.weights, test)
+    return bundling.BundleInputs(record, trained.weights, judged, test, statistics, splits)
 
 
 @pytest.fixture(scope="module")
 def bundle(inputs, registry, bucket):
-    return lifecycle.make_bundle(inputs, registry, bucket)
+    return bundling.make_bundle(inputs, registry, bucket)
 
 
 @pytest.fixture
@@ -97,27 +98,27 @@ def test_the_bundle_is_whole_equals_keras_and_answers(bundle, bucket, inputs):
     answers = loaded.predict(inputs.test.images)
     assert len(answers) == 16
     assert loaded.manifest.architecture == "compact_cnn"
-    assert set(CONTENT_FILES) | {lifecycle.WEIGHTS_FILE} == set(loaded.manifest.sha256)
+    assert set(CONTENT_FILES) | {WEIGHTS_FILE} == set(loaded.manifest.sha256)
 
 
 def test_the_bundle_lies_among_the_runs_artifacts(bundle, registry):
-    names = {item.path for item in registry._client.list_artifacts(bundle.run_id, lifecycle.BUNDLE_FOLDER)}
+    names = {item.path for item in registry._client.list_artifacts(bundle.run_id, bundling.BUNDLE_FOLDER)}
     assert {"bundle/model.onnx", "bundle/manifest.json"} <= names
 
 
 def test_a_promoted_version_is_published_and_a_tie_keeps_it(bundle, inputs, registry, bucket, engine):
-    first = lifecycle.decide_promotion(bundle, inputs.test, inputs.statistics, bucket)
+    first = deciding.decide_promotion(bundle, inputs.test, inputs.statistics, bucket)
     assert first.champion_before is None
-    lifecycle.apply_decision(promoted(bundle.version, True), NO_FEEDBACK, "run-1", (engine, registry, bucket))
+    deciding.apply_decision(promoted(bundle.version, True), NO_FEEDBACK, "run-1", (engine, registry, bucket))
     pointer = read_champion(bucket)
     assert pointer.version == bundle.version == registry.alias_version(CHAMPION)
     assert pointer.sha256 == sha256(bucket.read(model_key(bundle.version, "manifest.json")))
-    again = lifecycle.make_bundle(inputs, registry, bucket)
-    tie = lifecycle.decide_promotion(again, inputs.test, inputs.statistics, bucket)
+    again = bundling.make_bundle(inputs, registry, bucket)
+    tie = deciding.decide_promotion(again, inputs.test, inputs.statistics, bucket)
     assert tie.champion_before == bundle.version
     assert not tie.decision.is_promoted
     assert "better on the frozen test" in tie.decision.reason
-    lifecycle.apply_decision(tie, NO_FEEDBACK, "run-2", (engine, registry, bucket))
+    deciding.apply_decision(tie, NO_FEEDBACK, "run-2", (engine, registry, bucket))
     assert read_champion(bucket).version == bundle.version
     assert registry.alias_version(CHALLENGER) == again.version
 
@@ -125,16 +126,16 @@ def test_a_promoted_version_is_published_and_a_tie_keeps_it(bundle, inputs, regi
 def test_images_that_the_champion_was_trained_on_do_not_judge(bundle, inputs, bucket):
     manifest = load_bundle(bucket, bundle.version).manifest
     everything = image_set(inputs.splits.assign(origin="source"), bucket, bucket)
-    fair = lifecycle._unseen_by(manifest, everything, inputs.statistics, bucket)
+    fair = deciding._unseen_by(manifest, everything, inputs.statistics, bucket)
     np.testing.assert_array_equal(fair, (inputs.splits["part"] == "test").to_numpy())
 
 
 def test_only_a_retraining_with_corrections_starts_from_the_champion(bundle, inputs, registry, bucket, engine):
-    lifecycle.apply_decision(promoted(bundle.version, True), NO_FEEDBACK, "run-3", (engine, registry, bucket))
+    deciding.apply_decision(promoted(bundle.version, True), NO_FEEDBACK, "run-3", (engine, registry, bucket))
     corrected = pd.DataFrame({"key": ["data/000.png"], "label": ["glioma"], "pixel_sha256": ["ff"], "is_used": [True]})
     plain, with_feedback = (training_table(inputs.splits, feedback) for feedback in (NO_FEEDBACK, corrected))
-    assert lifecycle.starting_point(bucket, plain, "compact_cnn") is None
-    assert lifecycle.starting_point(bucket, with_feedback, "another") is None
-    start = lifecycle.starting_point(bucket, with_feedback, "compact_cnn")
+    assert tracking.starting_point(bucket, plain, "compact_cnn") is None
+    assert tracking.starting_point(bucket, with_feedback, "another") is None
+    start = tracking.starting_point(bucket, with_feedback, "compact_cnn")
     assert start is not None
     assert (start.version, start.weights) == (bundle.version, inputs.weights)

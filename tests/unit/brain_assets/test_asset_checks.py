@@ -14,7 +14,7 @@ from sqlalchemy import create_engine
 
 from brain_assets.asset_store import ImageSet
 from brain_assets.definitions import build_definitions
-from brain_assets.defs import feedback, ingestion, monitoring, statistics, training
+from brain_assets.defs import bundling, evaluation, feedback, ingestion, monitoring, statistics
 from brain_assets.ml.drift import DriftAssessment
 from brain_assets.ml.metrics import evaluate
 from brain_assets.ml.monitoring import save_drift_run
@@ -178,14 +178,14 @@ EXAMPLES = [
     ),
     Example(statistics.no_shortcut_tells_the_class, audited(is_shortcut=False), audited(is_shortcut=True)),
     Example(feedback.no_used_correction_copies_a_test_image, corrected("a", "b", "c"), corrected("b", "a")),
-    Example(training.confidence_is_calibrated, evaluated(0.52), evaluated(0.9)),
+    Example(evaluation.confidence_is_calibrated, evaluated(0.52), evaluated(0.9)),
     Example(
-        training.onnx_equals_keras,
+        bundling.onnx_equals_keras,
         {"inference_bundle": registered(parity=1e-6)},
         {"inference_bundle": registered(parity=1e-3)},
     ),
     Example(
-        training.bundle_verifies,
+        bundling.bundle_verifies,
         lambda root, _: uploaded(root, tiny_model()),
         lambda root, _: uploaded(root, without_softmax()),
     ),

@@ -12,9 +12,11 @@ import pytest
 
 from brain_assets.asset_store import ImageSet
 from brain_assets.config import AugmentationParameters, SplitParameters
-from brain_assets.defs import datasets, statistics, training
+from brain_assets.defs import bundling, datasets, evaluation, statistics, training
 from brain_assets.metadata import SYNTHETIC
-from brain_assets.ml import lifecycle
+from brain_assets.ml import bundling as bundles
+from brain_assets.ml import evaluation as evaluations
+from brain_assets.ml import tracking
 from brain_assets.ml.leakage_page import REPORT_FILE
 from brain_assets.ml.metrics import evaluate
 from brain_assets.ml.records import EvaluatedModel, RegisteredBundle
@@ -141,12 +143,12 @@ def test_a_training_its_judgement_and_its_bundle_say_that_the_images_were_synthe
     judged = EvaluatedModel(run_id="r", metrics=evaluate(np.eye(4), np.arange(4), np.arange(4)))
     bundle = RegisteredBundle(version="1", run_id="r", parity=0, gate_threshold=0.8, onnx_mb=1)
     weights = TrainedWeights(b"weights", "compact_cnn", 128, 1.0, 0.5, [HISTORY])
-    monkeypatch.setattr(lifecycle, "train_tracked", lambda *_: weights)
-    monkeypatch.setattr(lifecycle, "evaluate_model", lambda *_: judged)
-    monkeypatch.setattr(lifecycle, "make_bundle", lambda *_: bundle)
+    monkeypatch.setattr(tracking, "train_tracked", lambda *_: weights)
+    monkeypatch.setattr(evaluations, "evaluate_model", lambda *_: judged)
+    monkeypatch.setattr(bundles, "make_bundle", lambda *_: bundle)
     tables = {name: assets.values[name] for name in ("training_set", "current_statistics", "dataset_splits")}
     inputs = {**tables, "augmented_dataset": images, "transformed_test_set": images}
-    made = [training.trained_model, training.model_evaluation, training.inference_bundle]
+    made = [training.trained_model, evaluation.model_evaluation, bundling.inference_bundle]
     registry = NoRegistry(uri="unused", timeout_s=1)
     result = dg.materialize(
         [*made, *(given(name, value) for name, value in inputs.items())],

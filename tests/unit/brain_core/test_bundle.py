@@ -69,7 +69,7 @@ def test_a_prediction_has_the_map_of_its_own_class(gate):
 def test_an_altered_file_is_refused(bucket):
     publish(bucket, manifest())
     bucket.write(model_key("1", "model.onnx"), b"something else")
-    with pytest.raises(BundleError, match=r"model\.onnx of bundle '1' is not the file that was published"):
+    with pytest.raises(BundleError, match=r"model\.onnx of the bundle '1' is not the file that was published"):
         load_bundle(bucket, "1")
 
 
@@ -82,7 +82,7 @@ def test_a_missing_file_is_named(bucket, name):
 
 
 def test_a_bundle_without_manifest_does_not_exist(bucket):
-    with pytest.raises(BundleError, match="no bundle of version '7'"):
+    with pytest.raises(BundleError, match="no bundle '7'"):
         load_manifest(bucket, "7")
 
 

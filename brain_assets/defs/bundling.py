@@ -1,0 +1,57 @@
+"""From weights to all that serving needs."""
+
+import dagster as dg
+import pandas as pd
+
+from brain_assets.asset_store import ImageSet
+from brain_assets.metadata import source_note
+from brain_assets.ml.records import WEIGHTS_KEY, EvaluatedModel, RegisteredBundle, TrainedModel
+from brain_assets.resources import BucketResource, RegistryResource
+
+MAX_PARITY = 1e-4
+
+
+@dg.asset(group_name="training", kinds={"onnx", "mlflow"})
+def inference_bundle(
+    trained_model: TrainedModel,
+    model_evaluation: EvaluatedModel,
+    transformed_test_set: ImageSet,
+    current_statistics: pd.DataFrame,
+    dataset_splits: pd.DataFrame,
+    bucket: BucketResource,
+    registry: RegistryResource,
+) -> dg.MaterializeResult[RegisteredBundle]:
+    """One ONNX graph, the gate, the reference and the manifest: all that serving needs; a version in MLflow."""
+    from brain_assets.ml.bundling import BundleInputs, make_bundle
+
+    weights = bucket.data().read(WEIGHTS_KEY)
+    inputs = BundleInputs(
+        trained_model, weights, model_evaluation, transformed_test_set, current_statistics, dataset_splits
+    )
+    bundle = make_bundle(inputs, registry.open(), bucket.data())
+    source = source_note(trained_model.provenance.source)
+    return dg.MaterializeResult(value=bundle, metadata={"source": source, **bundle.model_dump()})
+
+
+@dg.asset_check(asset=inference_bundle, blocking=True)
+def onnx_equals_keras(inference_bundle: RegisteredBundle) -> dg.AssetCheckResult:
+    """Probabilities of the exported graph and of Keras differ by at most 0.0001 on the same images."""
+    difference = inference_bundle.parity
+    return dg.AssetCheckResult(passed=difference <= MAX_PARITY, metadata={"largest_difference": difference})
+
+
+@dg.asset_check(
+    asset=inference_bundle,
+    blocking=True,
+    additional_ins={"transformed_test_set": dg.AssetIn("transformed_test_set")},
+)
+def bundle_verifies(
+    inference_bundle: RegisteredBundle, transformed_test_set: ImageSet, bucket: BucketResource
+) -> dg.AssetCheckResult:
+    """The uploaded bundle has every file with its hash, loads as serving loads it, and answers."""
+    from brain_core.bundle import load_bundle
+
+    bundle = load_bundle(bucket.data(), inference_bundle.version)
+    (answer,) = bundle.predict(transformed_test_set.images[:1])
+    total = float(answer.probabilities.sum())
+    return dg.AssetCheckResult(passed=abs(total - 1) < MAX_PARITY, metadata={"sum_of_probabilities": total})
