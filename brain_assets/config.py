@@ -7,7 +7,7 @@ from pydantic import Field
 
 if TYPE_CHECKING:
     from brain_assets.ml.augmentation import AugmentationConfig
-    from brain_assets.ml.training import TrainingConfig
+    from brain_assets.ml.training_data import TrainingConfig
 
 
 class SplitParameters(dg.Config):
@@ -46,17 +46,22 @@ class AugmentationParameters(dg.Config):
 class TrainingParameters(dg.Config):
     """How the model is trained."""
 
-    architecture: str = Field("compact_cnn", description="A name of `brain_assets.ml.model`.")
-    epochs: int = Field(12, ge=1, le=500, description="At most so many passes over the training images.")
+    # The same defaults as `TrainingConfig`, held by a test.
+
+    architecture: str = Field("twin_map", description="A name of `brain_assets.ml.model`, not the baseline's.")
+    initial: str = Field("imagenet", pattern="^(imagenet|scratch)$", description="Weights to start from.")
+    epochs: int = Field(26, ge=1, le=500, description="At most so many passes over the duplicate groups.")
     min_steps: int = Field(120, ge=1, description="A small data set is passed over as often as these steps take.")
-    batch_size: int = Field(32, ge=1, le=1024)
-    learning_rate: float = Field(2e-3, gt=0, le=1)
+    batch_size: int = Field(16, ge=1, le=1024)
+    learning_rate: float = Field(1.5e-3, gt=0, le=1, description="The greatest; it rises, then falls as a cosine.")
+    weight_decay: float = Field(3e-2, ge=0, le=1)
+    patience: int = Field(12, ge=1, description="Epochs without a lower validation loss after which training ends.")
     cell_weight: float = Field(1.0, ge=0, description="Of learning where the tumour is, where boxes are known.")
-    patience: int = Field(4, ge=1, description="Epochs without a lower validation loss after which training ends.")
+    variation: float = Field(1.0, ge=0, le=3, description="Strength of the random variation; 0 only mirrors.")
     seed: int = 0
 
     def to_training(self) -> "TrainingConfig":
         """The same for `brain_assets.ml`."""
-        from brain_assets.ml.training import TrainingConfig
+        from brain_assets.ml.training_data import TrainingConfig
 
         return TrainingConfig(**self.model_dump())

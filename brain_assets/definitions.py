@@ -3,6 +3,7 @@
 import dagster as dg
 
 from brain_assets.defs import (
+    baseline,
     bundling,
     datasets,
     evaluation,
@@ -25,7 +26,7 @@ from brain_assets.resources import (
 )
 from brain_core.settings import Settings, load_settings
 
-MODULES = [ingestion, statistics, feedback, datasets, training, evaluation, bundling, promotion, monitoring]
+MODULES = [ingestion, statistics, feedback, datasets, training, evaluation, bundling, promotion, monitoring, baseline]
 MONITORING_GROUP = "monitoring"
 FLOWS_DOWN = dg.AutomationCondition.eager() & dg.AutomationCondition.all_deps_blocking_checks_passed()
 """An asset is made again as soon as what it is made from is new and passed its blocking checks."""
@@ -62,10 +63,10 @@ def _assets() -> list[dg.AssetsDefinition | dg.SourceAsset]:
 
 
 def _flowing_down(asset: dg.AssetsDefinition | dg.SourceAsset) -> dg.AssetsDefinition | dg.SourceAsset:
-    # Batches have their sensor, monitoring its schedule.
+    # Batches have their sensor, monitoring its schedule; the baseline is made by hand.
     if isinstance(asset, dg.SourceAsset) or asset.partitions_def is not None:
         return asset
-    if asset.group_names_by_key[asset.key] == MONITORING_GROUP:
+    if asset.group_names_by_key[asset.key] in {MONITORING_GROUP, baseline.BASELINE_GROUP}:
         return asset
     return asset.map_asset_specs(lambda spec: spec.replace_attributes(automation_condition=FLOWS_DOWN))
 

@@ -14,6 +14,8 @@ from brain_core.errors import StartupError
 INGESTION_JOB = "ingest_batch"
 SOURCE_SENSOR = "source_sensor"
 MONITORING_GROUP = "monitoring"
+BASELINE_GROUP = "baseline"
+"""What is made by hand only."""
 POLL_INTERVAL_S = 0.5
 TICK_TIMEOUT_S = 120.0
 """What a look at the source may take once it is due."""
@@ -64,7 +66,7 @@ def jobs_to_run(assets: Iterable[AssetState]) -> list[tuple[str, tuple[str, ...]
 
     An asset whose blocking check failed is made again with its check, so that a restart does not get past it.
     """
-    states = {asset.name: asset for asset in assets if asset.is_materializable and not asset.is_partitioned}
+    states = {asset.name: asset for asset in assets if _is_made_at_start(asset) and not asset.is_partitioned}
     wanted: set[str] = set()
     waiting = [asset.name for asset in states.values() if asset.needs_run]
     while waiting:
@@ -82,11 +84,15 @@ def verify(client: DagsterClient) -> list[str]:
     """What is not as it should be: assets that are missing, blocking checks that failed or did not run."""
     faults = []
     for asset in client.assets():
-        if asset.is_materializable and not asset.is_materialized:
+        if _is_made_at_start(asset) and not asset.is_materialized:
             faults.append(f"{asset.name} was not materialised")
         faults += [f"{asset.name}: check {name} failed" for name in asset.failed_checks if "(blocking)" in name]
         faults += [f"{asset.name}: check {name} was not run" for name in asset.missing_checks]
     return faults
+
+
+def _is_made_at_start(asset: AssetState) -> bool:
+    return asset.is_materializable and asset.group != BASELINE_GROUP
 
 
 def _look_at_source(build: Build) -> SensorTick:

@@ -92,7 +92,7 @@ def _storage(settings: Settings) -> Iterator[Finding]:
     if settings.inference_bucket_uri != settings.bucket_uri:
         yield _probe("inference bucket", lambda: _writable_bucket(settings.inference_bucket_uri))
     yield _probe("source", lambda: _source(settings))
-    yield _probe("champion", lambda: read_champion(open_bucket(settings.bucket_uri)).version, "off")
+    yield _probe("champion", lambda: _champion(settings), "off")
 
 
 def _running(settings: Settings) -> Iterator[Finding]:
@@ -142,6 +142,11 @@ def _writable_bucket(uri: str) -> str:
     bucket.write(_PROBE_KEY, b"")
     bucket.delete(_PROBE_KEY)
     return uri
+
+
+def _champion(settings: Settings) -> str:
+    pointer = read_champion(open_bucket(settings.bucket_uri))
+    return f"version {pointer.version}, since {pointer.promoted_at:%Y-%m-%d %H:%M} UTC, by {pointer.promoted_by}"
 
 
 def _source(settings: Settings) -> str:

@@ -13,7 +13,10 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from brain_cli.bundled_command import publish_bundled
 from brain_cli.data_commands import data_commands
+from brain_cli.model_commands import model_commands
+from brain_cli.predict_commands import evaluate, explain, predict
 from brain_core.errors import BrainError, SettingsError
 from brain_core.labels import NOTICE
 from brain_core.settings import Settings, load_settings
@@ -32,6 +35,11 @@ elastic_commands = typer.Typer(help="Elasticsearch and Kibana.", no_args_is_help
 app.add_typer(database_commands, name="db")
 app.add_typer(elastic_commands, name="elk")
 app.add_typer(data_commands, name="data")
+app.add_typer(model_commands, name="models")
+model_commands.command("publish-bundled")(publish_bundled)
+app.command()(predict)
+app.command()(evaluate)
+app.command()(explain)
 
 console = Console()
 WATCH_INTERVAL_S = 1.0

@@ -73,6 +73,7 @@ class Part:
         ready_line: text in the log of a process without a port as soon as it is ready; empty: at once.
         after: names of the parts that must be ready before it is started.
         title: how it is announced to the user; empty when there is nothing to open.
+        outcome: what is true, in words, as soon as a process has ended well that does one thing; empty: it runs on.
     """
 
     name: str
@@ -84,6 +85,12 @@ class Part:
     ready_line: str = ""
     after: tuple[str, ...] = ()
     title: str = ""
+    outcome: str = ""
+
+    @property
+    def ends(self) -> bool:
+        """Does it one thing and ends, instead of running on?"""
+        return bool(self.outcome)
 
     @property
     def url(self) -> str:
@@ -127,6 +134,12 @@ def platform_parts(settings: Settings, mlflow_database_url: str) -> list[Part]:
     if settings.logs.elasticsearch_url:
         parts.append(Part("shipper", (_script("brain"), "ship")))
     return parts
+
+
+def bundled_model_part() -> Part:
+    """The process that publishes the model that comes with the package, beside the start of the others."""
+    command = (_script("brain"), "models", "publish-bundled")
+    return Part("bundled-model", command, after=("mlflow",), outcome="There is a champion; `brain status` names it")
 
 
 def code_socket(home: Path) -> Path:

@@ -16,6 +16,7 @@ from brain_cli.parts import (
     DAGSTER_YAML,
     WORKSPACE_YAML,
     Part,
+    bundled_model_part,
     code_socket,
     dagster_workspace,
     platform_environment,
@@ -27,6 +28,7 @@ from brain_cli.supervisor import Supervisor, is_free, port_taken
 from brain_cli.upgrades import Upgrades
 from brain_core.errors import AlreadyRunning, StartupError
 from brain_core.settings import Settings, sqlalchemy_url
+from brain_core.storage import CHAMPION_KEY, open_bucket
 
 READY_TIMEOUT_S = 240.0
 
@@ -116,13 +118,33 @@ def refuse_taken_ports(parts: list[Part]) -> None:
             raise port_taken(part)
 
 
+def first_model(settings: Settings, say: Callable[[str], None]) -> list[Part]:
+    """What publishes the bundled model: nothing where it is not wanted or there is a champion already.
+
+    Args:
+        settings: whether it is wanted, and in which bucket the champion is looked for.
+        say: told when this installation comes without a model.
+
+    Raises:
+        StorageError: the bucket is away.
+    """
+    from brain_assets.ml.pretrained import has_pretrained
+
+    if not settings.model.bundled or open_bucket(settings.bucket_uri).exists(CHAMPION_KEY):
+        return []
+    if not has_pretrained():
+        say("No model comes with this installation: the first one that is built becomes the champion")
+        return []
+    return [bundled_model_part()]
+
+
 @contextmanager
 def _running_parts(settings: Settings, server: EmbeddedServer, say: Callable[[str], None]) -> Iterator[Platform]:
     home, urls = settings.home_path, dict(server.urls)
     environment = platform_environment(settings, urls)
     supervisor = Supervisor(home / "logs", environment)
     supervisor.watch(PartRecord(name="postgres", process=server.process, ready_at=time.time()), server.log)
-    parts = platform_parts(settings, sqlalchemy_url(urls["mlflow"]))
+    parts = platform_parts(settings, sqlalchemy_url(urls["mlflow"])) + first_model(settings, say)
 
     def record(phase: Phase) -> None:
         _write(home, phase, supervisor.records())
@@ -131,6 +153,8 @@ def _running_parts(settings: Settings, server: EmbeddedServer, say: Callable[[st
         record("starting")
         if part and part.title:
             say(f"{part.title} is ready: {part.url}")
+        elif part and part.outcome:
+            say(part.outcome)
 
     try:
         record("starting")

@@ -116,7 +116,7 @@ class Supervisor:
         self.start_in_order((), timeout_s, lambda part: on_ready(part) if part else None)
 
     def check(self) -> None:
-        """Are all processes alive? Also keeps their logs within bounds.
+        """Are all processes alive, but for those that did what they had to? Also keeps their logs within bounds.
 
         Raises:
             ProcessDied: one ended; with its last log lines.
@@ -124,7 +124,7 @@ class Supervisor:
         """
         for running in self._running.values():
             code = running.process.poll()
-            if code is not None:
+            if code is not None and not _has_done(running):
                 raise _death(running, code)
             running.log.bound()
         for guest, log in self._guests:
@@ -135,13 +135,16 @@ class Supervisor:
     def records(self) -> tuple[PartRecord, ...]:
         """What runs now."""
         guests = tuple(guest for guest, _ in self._guests)
-        return guests + tuple(_record(running, running.id) for running in self._running.values() if running.id)
+        ours = (running for running in self._running.values() if not _has_done(running))
+        return guests + tuple(_record(running, running.id) for running in ours if running.id)
 
     def stop(self, timeout_s: float = processes.STOP_TIMEOUT_S) -> None:
         """Stop every process and what it started, the newest first; kill what does not stop in time."""
         with held_back():
             alive: list[psutil.Process] = []
-            for running in reversed(self._running.values()):
+            # By now the number of a process that ended may be that of a stranger.
+            ours = [running for running in self._running.values() if running.process.poll() is None]
+            for running in reversed(ours):
                 with contextlib.suppress(psutil.Error):
                     alive += processes.tree_of(psutil.Process(running.process.pid))
             processes.stop_processes(alive, timeout_s)
@@ -202,8 +205,14 @@ def _death(running: _Running, code: int) -> ProcessDied | PortTaken:
     return ProcessDied(f"{part.name} {how}. Its last lines:\n{running.log.last_lines()}")
 
 
+def _has_done(running: _Running) -> bool:
+    return running.part.ends and running.process.poll() == 0
+
+
 def _is_ready(running: _Running) -> bool:
     part = running.part
+    if part.ends:
+        return _has_done(running)
     if part.port is None:
         return running.log.holds(part.ready_line)
     # The cheapest question first: asking costs the processor time that the parts need to start.

@@ -51,7 +51,8 @@ class Manifest(BaseModel):
     architecture: str = Field("", description="Name of the network, so that a retraining can start from it.")
     input_size: int = Field(description="Height and width of the model's input in pixels.")
     temperature: float = Field(gt=0, description="Divides the logits before the softmax, inside the graph.")
-    uncertain_below: float = Field(ge=0, le=1, description="Confidence below which an answer says `uncertain`.")
+    set_threshold: float = Field(ge=0, le=1, description="Least probability of a class in the prediction set.")
+    coverage: float = Field(0.95, gt=0, lt=1, description="Share of images whose true class is in that set.")
     data_version: str
     code_version: str
     metrics: dict[str, Any]
@@ -157,8 +158,11 @@ class InferenceBundle:
         return Judgement(self.gate.check(image, inference.embedding), inference)
 
     def is_uncertain(self, inference: Inference) -> bool:
-        """Is the confidence below the model's own threshold?"""
-        return inference.confidence < self.manifest.uncertain_below
+        """Does the prediction set hold none or several classes?
+
+        The set holds every class with at least the manifest's `set_threshold` (split conformal prediction).
+        """
+        return int((inference.probabilities >= self.manifest.set_threshold).sum()) != 1
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ from PIL.JpegImagePlugin import JpegImageFile, get_sampling
 from brain_core.errors import ImageTooLarge, UndecodableImage, UnsupportedImageType
 
 FORMATS = ("JPEG", "PNG")
-MODEL_SIZE = 128
+MODEL_SIZE = 160
 """Height and width of the model's input in pixels."""
 
 _SIXTEEN_BIT_MODES = frozenset({"I", "I;16", "I;16B", "I;16L", "F"})

@@ -6,7 +6,7 @@ import ssl
 from datetime import UTC, datetime
 from email.message import EmailMessage
 from email.policy import SMTP
-from email.utils import format_datetime, make_msgid
+from email.utils import format_datetime, make_msgid, parseaddr
 from pathlib import Path
 from typing import Protocol
 
@@ -17,6 +17,8 @@ from brain_core.labels import NOTICE
 from brain_core.settings import MailSettings, Settings
 
 TIMEOUT_S = 30
+IMPLICIT_TLS_PORT = 465
+"""Where the connection is encrypted from the start (RFC 8314); on every other port STARTTLS is asked for."""
 
 
 class Mailer(Protocol):
@@ -31,7 +33,7 @@ class Mailer(Protocol):
 
 
 class SmtpMailer:
-    """Hands e-mails to an SMTP server."""
+    """Hands e-mails to an SMTP server, encrypted and with a login where the settings say so."""
 
     def __init__(self, settings: MailSettings) -> None:
         self._settings = settings
@@ -42,19 +44,27 @@ class SmtpMailer:
         server = f"{self._settings.smtp_host}:{self._settings.smtp_port}"
         try:
             refused = self._hand_over(message)
-        except (smtplib.SMTPException, OSError) as exc:
+        except (smtplib.SMTPException, OSError, UnicodeError) as exc:
+            # Of a user or password that is not ASCII the library can make nothing.
             raise DeliveryError(f"The mail server {server} did not take {subject!r}: {exc}.") from exc
         if refused:
             raise DeliveryError(f"The mail server {server} refused these receivers of {subject!r}: {sorted(refused)}.")
 
     def _hand_over(self, message: EmailMessage) -> dict[str, tuple[int, bytes]]:
         settings = self._settings
-        with smtplib.SMTP(settings.smtp_host or "", settings.smtp_port, timeout=TIMEOUT_S) as smtp:
-            if settings.smtp_tls:
+        is_encrypted = settings.smtp_tls and settings.smtp_port == IMPLICIT_TLS_PORT
+        with self._connected(is_encrypted) as smtp:
+            if settings.smtp_tls and not is_encrypted:
                 smtp.starttls(context=ssl.create_default_context())
             if settings.smtp_user is not None and settings.smtp_password is not None:
                 smtp.login(settings.smtp_user, settings.smtp_password.get_secret_value())
             return smtp.send_message(message)
+
+    def _connected(self, is_encrypted: bool) -> smtplib.SMTP:
+        host, port = self._settings.smtp_host or "", self._settings.smtp_port
+        if is_encrypted:
+            return smtplib.SMTP_SSL(host, port, timeout=TIMEOUT_S, context=ssl.create_default_context())
+        return smtplib.SMTP(host, port, timeout=TIMEOUT_S)
 
 
 class OutboxMailer:
@@ -90,6 +100,6 @@ def _compose(settings: MailSettings, subject: str, text: str) -> EmailMessage:
     message["From"] = settings.sender
     message["To"] = ", ".join(settings.recipients)
     message["Date"] = format_datetime(datetime.now(UTC))
-    message["Message-ID"] = make_msgid(domain=settings.sender.rpartition("@")[2])
+    message["Message-ID"] = make_msgid(domain=parseaddr(settings.sender)[1].rpartition("@")[2])
     message.set_content(f"{text.rstrip()}\n\n{NOTICE}\n")
     return message

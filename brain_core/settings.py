@@ -136,6 +136,14 @@ class MailSettings(Group):
     recipients: tuple[str, ...] = Field(("team@localhost",), description="Receivers, a JSON list.")
 
 
+class ModelSettings(Group):
+    """The model that answers."""
+
+    bundled: bool = Field(
+        True, description="Publish the model that comes with the package, where no model is the champion yet."
+    )
+
+
 class FeedbackSettings(Group):
     """The feedback loop."""
 
@@ -166,6 +174,7 @@ class Settings(BaseSettings):
     mlflow: MlflowSettings = Field(default_factory=MlflowSettings)
     logs: LogSettings = Field(default_factory=LogSettings)
     mail: MailSettings = Field(default_factory=MailSettings)
+    model: ModelSettings = Field(default_factory=ModelSettings)
     feedback: FeedbackSettings = Field(default_factory=FeedbackSettings)
 
     @cached_property

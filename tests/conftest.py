@@ -22,6 +22,7 @@ pytest_plugins = [
     "tests.fixtures_mlflow",
     "tests.fixtures_model",
     "tests.fixtures_platform",
+    "tests.fixtures_pretrained",
     "tests.fixtures_serving",
 ]
 

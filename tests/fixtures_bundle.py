@@ -11,13 +11,14 @@ import pytest
 from PIL import Image, ImageDraw
 
 from brain_core import bundle as bundles
-from brain_core.descriptors import histogram, thumbnail
-from brain_core.gate import Gate
-from brain_core.imaging import encode_jpeg
+from brain_core.descriptors import detail, histogram, thumbnail
+from brain_core.gate import FEATURE_NAMES, Gate, KnownImages, Trees
+from brain_core.imaging import MODEL_SIZE, encode_jpeg
 from brain_core.labels import CLASSES
 from brain_core.storage import CHAMPION_KEY, Bucket, LocalBucket, model_key, write_json
+from brain_core.structure import structure
 
-SIZE = 128
+SIZE = MODEL_SIZE
 CLASS_BRIGHTNESS = {"glioma": 60, "meningioma": 100, "notumor": 140, "pituitary": 180}
 """Grey value of the drawn brain that the model takes for each class."""
 
@@ -73,18 +74,40 @@ def tiny_model() -> bytes:
     images = helper.make_tensor_value_info("images", TensorProto.UINT8, ["N", SIZE, SIZE, 1])
     outputs = [
         helper.make_tensor_value_info("probabilities", TensorProto.FLOAT, ["N", 4]),
-        helper.make_tensor_value_info("embedding", TensorProto.FLOAT, ["N", 64]),
-        helper.make_tensor_value_info("activation_map", TensorProto.FLOAT, ["N", 8, 8, 4]),
+        helper.make_tensor_value_info("embedding", TensorProto.FLOAT, ["N", (SIZE // 16) ** 2]),
+        helper.make_tensor_value_info("activation_map", TensorProto.FLOAT, ["N", SIZE // 16, SIZE // 16, 4]),
     ]
     constants = [numpy_helper.from_array(weights, "weights"), numpy_helper.from_array(biases, "biases")]
     graph = helper.make_graph(nodes, "tiny", [images], outputs, constants)
     return helper.make_model(graph, ir_version=9, opset_imports=[helper.make_opsetid("", 17)]).SerializeToString()
 
 
-def tiny_gate() -> Gate:
-    """A gate that knows a few drawn slices of each class."""
+def tiny_gate(threshold: float = 0.5) -> Gate:
+    """A gate that knows a few drawn slices of each class; its one tree asks whether the best thumbnail is near."""
     slices = [drawn_slice(brightness, seed) for brightness in CLASS_BRIGHTNESS.values() for seed in range(3)]
-    return Gate(np.stack([thumbnail(s) for s in slices]), np.stack([histogram(s) for s in slices]), threshold=0.8)
+    fines = [detail(grey) for grey in slices]
+    built = [structure(fine) for fine in fines]
+    known = KnownImages(
+        histograms=np.stack([histogram(grey) for grey in slices]).astype(np.float16),
+        thumbnails=np.stack([thumbnail(fine, fine) for fine in fines]),
+        bodies=np.stack([one.body for one in built]),
+        gradients=np.stack([one.gradients for one in built]).astype(np.float16),
+    )
+    return Gate(known, stump("thumbnail_best", 0.8), threshold)
+
+
+def stump(feature: str, limit: float) -> Trees:
+    """A tree that asks one question: log-odds 4 where the feature is above the limit, -4 elsewhere."""
+    typical = np.zeros(len(FEATURE_NAMES), np.float32)
+    typical[FEATURE_NAMES.index(feature)] = limit + 0.1
+    return Trees(
+        feature=np.array([[FEATURE_NAMES.index(feature), 0, 0]], np.int16),
+        limit=np.array([[limit, 0, 0]], np.float32),
+        left=np.array([[1, 1, 2]], np.int16),
+        right=np.array([[2, 1, 2]], np.int16),
+        value=np.array([[0, -4, 4]], np.float32),
+        typical=typical,
+    )
 
 
 def upload_bundle(bucket: Bucket, version: str, **replaced: bytes) -> None:
@@ -100,7 +123,7 @@ def upload_bundle(bucket: Bucket, version: str, **replaced: bytes) -> None:
         created_at=datetime(2026, 11, 1, tzinfo=UTC),
         input_size=SIZE,
         temperature=1.0,
-        uncertain_below=0.5,
+        set_threshold=0.5,
         data_version="drawn",
         code_version="test",
         metrics={"macro_f1": 1.0},

@@ -5,11 +5,13 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 
-from brain_assets.ml.training import TrainedWeights, TrainingConfig, TrainingData, train
+from brain_assets.ml.trainer import Attempt
+from brain_assets.ml.training import TrainedWeights, train
+from brain_assets.ml.training_data import TrainingConfig, TrainingData
 from brain_core.labels import CLASSES
 
 SIZE = 32
-QUICK = TrainingConfig(epochs=4, min_steps=1, batch_size=16, patience=4)
+QUICK = TrainingConfig(architecture="compact_cnn", epochs=4, min_steps=1, batch_size=16, patience=4, variation=0.2)
 
 
 def textures(count: int, seed: int = 0, size: int = SIZE) -> tuple[np.ndarray, np.ndarray]:
@@ -44,5 +46,5 @@ def quick_training() -> QuickTraining:
     """A training of a few seconds; its model tells the textures apart."""
     told: list[tuple[int, int, dict[str, float]]] = []
     data = texture_data()
-    trained = train(data, QUICK, lambda *told_of: told.append(told_of))
+    trained = train(data, QUICK, Attempt(lambda *told_of: told.append(told_of)))
     return QuickTraining(data, trained, told)

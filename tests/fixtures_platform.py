@@ -89,10 +89,10 @@ def free_ports(names: tuple[str, ...]) -> dict[str, int]:
 
 
 def platform_environment(home: Path) -> tuple[dict[str, int], dict[str, str]]:
-    """Free ports, and the environment of a platform on them."""
+    """Free ports, and the environment of a platform on them; its first champion is the model that it builds itself."""
     ports = free_ports(("SERVING", "DAGSTER", "MLFLOW", "DASHBOARD"))
     settings = {f"BRAIN_{name}__PORT": str(port) for name, port in ports.items()}
-    return ports, {**os.environ, **settings, "BRAIN_HOME": str(home)}
+    return ports, {**os.environ, **settings, "BRAIN_HOME": str(home), "BRAIN_MODEL__BUNDLED": "false"}
 
 
 @pytest.fixture(scope="session")

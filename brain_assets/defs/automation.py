@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 import dagster as dg
 
+from brain_assets.defs.baseline import BASELINE_GROUP, baseline_job
+from brain_assets.defs.champion_alias import champion_alias_sensor
 from brain_assets.defs.ingestion import batches
 from brain_assets.resources import BucketResource, DatabaseResource, SourceResource
 from brain_core.errors import BrainError
@@ -29,7 +31,8 @@ CORRECTIONS_TAG = "brain/corrections"
 
 batch_assets = dg.AssetSelection.assets("raw_images", "image_statistics")
 monitoring_assets = dg.AssetSelection.groups("monitoring")
-build_assets = dg.AssetSelection.all() - batch_assets - monitoring_assets
+baseline_assets = dg.AssetSelection.groups(BASELINE_GROUP)
+build_assets = dg.AssetSelection.all() - batch_assets - monitoring_assets - baseline_assets
 
 ingest_batch = dg.define_asset_job(
     "ingest_batch", selection=batch_assets, description="One batch of new images: into the bucket, and its statistics."
@@ -39,13 +42,13 @@ data_and_model_build = dg.define_asset_job(
 )
 model_retraining = dg.define_asset_job(
     "model_retraining",
-    selection=dg.AssetSelection.assets("feedback_set").downstream() - monitoring_assets,
+    selection=dg.AssetSelection.assets("feedback_set").downstream() - monitoring_assets - baseline_assets,
     description="The same assets again from the feedback down. In the replaced system: `retrain_model`.",
 )
 monitoring = dg.define_asset_job(
     "monitoring", selection=monitoring_assets, description="Reference profile, recent predictions and drift report."
 )
-JOBS = (ingest_batch, data_and_model_build, model_retraining, monitoring)
+JOBS = (ingest_batch, data_and_model_build, model_retraining, monitoring, baseline_job)
 
 data_flow = dg.AutomationConditionSensorDefinition(
     "data_flow",
@@ -66,7 +69,7 @@ monitoring_daily = dg.ScheduleDefinition(
 
 def automation(settings: Settings) -> list[dg.SensorDefinition]:
     """The sensors, with the intervals and the threshold of the settings."""
-    return [_source_sensor(settings), data_flow, _feedback_threshold_sensor(settings)]
+    return [_source_sensor(settings), data_flow, _feedback_threshold_sensor(settings), champion_alias_sensor]
 
 
 def _source_sensor(settings: Settings) -> dg.SensorDefinition:

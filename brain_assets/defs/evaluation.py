@@ -1,12 +1,14 @@
 """How good the new model is."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import dagster as dg
 import pandas as pd
 
 from brain_assets.asset_store import ImageSet
-from brain_assets.metadata import picture, source_note, table
+from brain_assets.metadata import figures, picture, source_note, table
+from brain_assets.ml.figures import Evaluation
 from brain_assets.ml.records import WEIGHTS_KEY, EvaluatedModel, TrainedModel
 from brain_assets.resources import BucketResource, RegistryResource
 
@@ -15,31 +17,38 @@ MAX_CALIBRATION_ERROR = 0.05
 
 @dg.asset(group_name="training", kinds={"keras", "mlflow"})
 def model_evaluation(
-    trained_model: TrainedModel, transformed_test_set: ImageSet, bucket: BucketResource, registry: RegistryResource
+    trained_model: TrainedModel,
+    transformed_test_set: ImageSet,
+    dataset_splits: pd.DataFrame,
+    image_manifest: pd.DataFrame,
+    annotations: pd.DataFrame,
+    bucket: BucketResource,
+    registry: RegistryResource,
 ) -> dg.MaterializeResult[EvaluatedModel]:
-    """Figures on the test groups, none of whose copies was trained on, with intervals that resample groups.
+    """Figures on the test part, of which no copy and no known patient was trained on; intervals resample patients.
 
-    Slices of one patient are on one side only, where patients are known.
+    One image of each group of copies is judged; the figure on the published split stands beside, named as inflated.
+    Figures, pictures and the model card go to the MLflow run of the training.
     """
+    from brain_assets.ml import evaluation_report as report
     from brain_assets.ml.evaluation import evaluate_model
-    from brain_assets.ml.metrics import confusion_png
+    from brain_assets.ml.image_facts import KnownImages
+    from brain_assets.ml.metrics_table import metrics_table, readable, with_new_model
+    from brain_assets.ml.model_card import split_sizes
 
-    evaluated = evaluate_model(trained_model, bucket.data().read(WEIGHTS_KEY), transformed_test_set)
-    metrics = evaluated.metrics
-    run = registry.open().existing_run(evaluated.run_id)
-    run.log_metrics({f"test_{name}": value for name, value in metrics.headline().items()})
-    run.log_files({"confusion.png": confusion_png(metrics)}, "evaluation")
-    by_class = [{"class": name, **_figures_of(figures)} for name, figures in metrics.by_class.items()]
+    known = KnownImages(dataset_splits, image_manifest, annotations)
+    weights, mlflow = bucket.data().read(WEIGHTS_KEY), registry.open()
+    evaluated, judged = evaluate_model(trained_model, weights, transformed_test_set, known, bucket.data())
+    files = report.evaluation_files(judged, trained_model, split_sizes(dataset_splits))
+    report.log_evaluation(mlflow.existing_run(evaluated.run_id), judged, files)
+    models = with_new_model(metrics_table(mlflow), trained_model, evaluated.metrics)
     return dg.MaterializeResult(
         value=evaluated,
         metadata={
             "source": source_note(trained_model.provenance.source),
-            **metrics.headline(),
-            "accuracy_interval": f"{metrics.accuracy.low:.3f} to {metrics.accuracy.high:.3f}",
-            "images": metrics.images,
-            "groups": metrics.groups,
-            "by_class": table(pd.DataFrame(by_class)),
-            "confusion": picture(confusion_png(metrics)),
+            **shown(evaluated.metrics, report.page_pictures(judged, trained_model.temperature)),
+            "models": table(readable(models)),
+            "model_card": dg.MetadataValue.md(files[report.CARD_FILE].decode()),
         },
     )
 
@@ -53,6 +62,24 @@ def confidence_is_calibrated(model_evaluation: EvaluatedModel) -> dg.AssetCheckR
     )
 
 
-def _figures_of(figures: Any) -> dict[str, float | int | None]:
-    parts = {"recall": figures.recall, "precision": figures.precision}
-    return {name: part.value if part else None for name, part in parts.items()} | {"images": figures.images}
+def shown(evaluation: Evaluation, pictures: Mapping[str, bytes]) -> dict[str, Any]:
+    """An evaluation in Dagit: numbers, tables and pictures."""
+    published = evaluation.published_split
+    intervals: list[dict[str, Any]] = [
+        {"figure": name, **figure.model_dump()} for name, figure in evaluation.intervals().items()
+    ]
+    tables = {
+        "by_class": [row for row in intervals if row["figure"].startswith("by_class")],
+        "by_source_and_plane": [row for row in intervals if row["figure"].startswith(("by_source", "by_plane"))],
+        "figures": [row for row in intervals if not row["figure"].startswith("by_")],
+    }
+    return {
+        **evaluation.headline(),
+        **figures({"published_split_accuracy": published.accuracy.value if published else None}),
+        **({"published_split_note": published.note} if published else {}),
+        "images": evaluation.images,
+        "groups": evaluation.groups,
+        **figures({"components": evaluation.components}),
+        **{name: table(pd.DataFrame(rows)) for name, rows in tables.items() if rows},
+        **{name: picture(png) for name, png in pictures.items()},
+    }

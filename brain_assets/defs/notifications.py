@@ -1,16 +1,14 @@
 """E-mails and log events when a run ends. In the replaced system: `send_email`."""
 
 import logging
-from typing import Any
 
 import dagster as dg
 
+from brain_assets.defs.run_mail import DECISION, AssetReport, RunReport, asset_report, subject, text
 from brain_assets.resources import MailResource
+from brain_core.errors import DeliveryError
 from brain_core.events import configure_logging
 from brain_core.settings import load_settings
-
-DECISION = "promotion"
-"""A run that made this asset is mailed about when it succeeds; every run is when it fails."""
 
 logger = logging.getLogger(__name__)
 
@@ -22,37 +20,31 @@ logger = logging.getLogger(__name__)
 )
 def success_email(context: dg.RunStatusSensorContext, mail: MailResource) -> None:
     """Sends what a run that came to a promotion decision found: metrics, decision, links. Logs every success."""
-    run, metadata = context.dagster_run, _metadata(context.instance, context.dagster_run.run_id)
+    run = context.dagster_run
     _log_end(run, "success", f"{_title(run)} succeeded")
-    if DECISION in metadata:
-        body = success_text(_title(run), run.run_id, metadata)
-        mail.send(f"Brain Assets: {_title(run)} succeeded", body)
+    report = _report(context.instance, run, {})
+    if DECISION in report.assets:
+        _send(context, mail, report)
 
 
 @dg.run_failure_sensor(default_status=dg.DefaultSensorStatus.RUNNING, minimum_interval_seconds=10)
 def failure_email(context: dg.RunFailureSensorContext, mail: MailResource) -> None:
-    """Sends which step of a run failed and why, and logs it."""
+    """Sends which step of a run failed and why, with what it had found until then, and logs it."""
     run = context.dagster_run
     failures = {event.step_key or "run": _reason(event) for event in context.get_step_failure_events()}
     reasons = failures or {"run": context.failure_event.message or "no reason given"}
     _log_end(run, "failure", "; ".join(f"{step}: {reason}" for step, reason in reasons.items()))
-    mail.send(f"Brain Assets: {_title(run)} FAILED", failure_text(_title(run), run.run_id, reasons))
+    _send(context, mail, _report(context.instance, run, reasons))
 
 
-def success_text(job: str, run_id: str, metadata: dict[str, dict[str, Any]]) -> str:
-    """The mail's text: the figures of the evaluation and of the decision, and where to look."""
-    lines = [f"{job} succeeded.", ""]
-    for asset in ("model_evaluation", "promotion"):
-        if asset in metadata:
-            lines += [asset, *(f"  {name}: {value}" for name, value in metadata[asset].items()), ""]
-    return "\n".join([*lines, *_links(run_id)])
-
-
-def failure_text(job: str, run_id: str, reasons: dict[str, str]) -> str:
-    """The mail's text: each step that failed with its reason, and where to look."""
-    lines = [f"{job} failed. What was there before stays in use.", ""]
-    lines += [f"{step}: {reason}" for step, reason in reasons.items()]
-    return "\n".join([*lines, "", *_links(run_id)])
+def _send(context: dg.RunStatusSensorContext, mail: MailResource, report: RunReport) -> None:
+    # The run is over, and what it did is kept: a mail that cannot be sent changes nothing about that.
+    try:
+        mail.send(subject(report), text(report))
+    except DeliveryError as exc:
+        context.log.error("The mail about run %s was not sent: %s", report.run_id, exc)
+        fields = {"event.action": "mail", "event.outcome": "failure", "brain.run.id": report.run_id}
+        logger.error("The mail was not sent: %s", exc, extra=fields)
 
 
 def _title(run: dg.DagsterRun) -> str:
@@ -73,20 +65,27 @@ def _log_end(run: dg.DagsterRun, outcome: str, message: str) -> None:
     logger.log(logging.INFO if outcome == "success" else logging.ERROR, message, extra=fields)
 
 
-def _links(run_id: str) -> list[str]:
+def _report(instance: dg.DagsterInstance, run: dg.DagsterRun, failures: dict[str, str]) -> RunReport:
     settings = load_settings()
-    return [f"Run: {settings.dagster.url}/runs/{run_id}", f"Models: {settings.mlflow.uri}"]
+    return RunReport(
+        job=_title(run),
+        run_id=run.run_id,
+        duration_s=_duration_s(instance, run.run_id),
+        assets=_assets(instance, run.run_id),
+        failures=failures,
+        dagster_url=settings.dagster.url,
+        mlflow_url=settings.mlflow.uri,
+    )
 
 
-def _metadata(instance: dg.DagsterInstance, run_id: str) -> dict[str, dict[str, Any]]:
+def _duration_s(instance: dg.DagsterInstance, run_id: str) -> float | None:
+    record = instance.get_run_record_by_id(run_id)
+    if record is None or record.start_time is None or record.end_time is None:
+        return None
+    return record.end_time - record.start_time
+
+
+def _assets(instance: dg.DagsterInstance, run_id: str) -> dict[str, AssetReport]:
     records = instance.get_records_for_run(run_id, of_type=dg.DagsterEventType.ASSET_MATERIALIZATION).records
-    found: dict[str, dict[str, Any]] = {}
-    for record in records:
-        materialization = record.asset_materialization
-        if materialization is not None:
-            found[materialization.asset_key.to_user_string()] = {
-                name: entry.value
-                for name, entry in materialization.metadata.items()
-                if isinstance(entry.value, (int, float, str)) and len(str(entry.value)) < 500
-            }
-    return found
+    made = [record.asset_materialization for record in records]
+    return {one.asset_key.to_user_string(): asset_report(one.metadata) for one in made if one is not None}

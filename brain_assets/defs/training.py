@@ -31,16 +31,19 @@ def trained_model(
     data = training_data(augmented_dataset, validation)
     start = tracking.starting_point(bucket.data(), training_set, config.architecture)
     tags = {"dagster_run_id": context.run_id, "source": source_of(training_set)}
+    training = tracking.TrackedTraining(
+        data, config.to_training(), tracking.table_version(training_set), start, bucket.data()
+    )
     with registry.open().run(context.job_name, tags) as run:
-        trained = tracking.train_tracked(run, data, config.to_training(), start, context.log.info)
+        trained = tracking.train_tracked(run, training, context.log.info)
     bucket.data().write(WEIGHTS_KEY, trained.weights)
-    record = tracking.trained_record(run, trained, training_set, start)
+    record = tracking.trained_record(run, trained, training_set, training)
     return dg.MaterializeResult(
         value=record,
         metadata={
             "source": source_note(record.provenance.source),
             "mlflow_run": record.run_id,
-            "started_from": record.started_from or "scratch",
+            "started_from": training.started_from,
             "epochs": len(record.history),
             "temperature": record.temperature,
             "curve": picture(training_curve_png(record.history)),

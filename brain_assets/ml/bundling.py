@@ -8,7 +8,6 @@ import pandas as pd
 
 from brain_assets.asset_store import ImageSet
 from brain_assets.ml.export import (
-    build_gate,
     bundle_contents,
     bundle_files,
     calibrated_model,
@@ -17,14 +16,15 @@ from brain_assets.ml.export import (
     predict_in_batches,
     reference_table,
 )
-from brain_assets.ml.publishing import upload_bundle
+from brain_assets.ml.gate_fitting import build_gate
+from brain_assets.ml.publishing import BUNDLE_FOLDER, upload_bundle
 from brain_assets.ml.records import EvaluatedModel, RegisteredBundle, TrainedModel
 from brain_assets.ml.registry import ModelRegistry
+from brain_assets.ml.signature import MLMODEL_FILE, mlmodel_file
 from brain_assets.ml.tracking import recipe_of
-from brain_core.bundle import Manifest, OnnxSession
+from brain_core.bundle import MODEL_FILE, Manifest, OnnxSession
 from brain_core.storage import Bucket
 
-BUNDLE_FOLDER = "bundle"
 PARITY_IMAGES = 64
 
 
@@ -40,13 +40,32 @@ class BundleInputs:
     splits: pd.DataFrame
 
 
-def make_bundle(inputs: BundleInputs, registry: ModelRegistry, bucket: Bucket) -> RegisteredBundle:
-    """Export, register a version in MLflow, and upload the bundle to the bucket and to the run's artifacts.
+@dataclass(frozen=True)
+class Exported:
+    """The files of a bundle before it has a version.
+
+    Attributes:
+        contents: all files but the manifest.
+        parity: largest difference between Keras' and ONNX' probabilities.
+        gate_threshold: of the upload gate.
+    """
+
+    contents: dict[str, bytes]
+    parity: float
+    gate_threshold: float
+
+    @property
+    def onnx_mb(self) -> float:
+        """Size of the graph in megabytes."""
+        return len(self.contents[MODEL_FILE]) / 1e6
+
+
+def export_bundle(inputs: BundleInputs) -> Exported:
+    """Export the graph, fit the gate, and gather what serving and monitoring compare with.
 
     Raises:
         BundleError: the exported graph is not one that serving can run.
-        RegistryError: MLflow is away.
-        StorageError: the bucket is away.
+        TrainingError: the weights do not fit.
     """
     keras_model = calibrated_model(inputs.weights, recipe_of(inputs.model))
     onnx = export_onnx(keras_model, inputs.model.input_size)
@@ -55,29 +74,47 @@ def make_bundle(inputs: BundleInputs, registry: ModelRegistry, bucket: Bucket) -
     reference = reference_table(inputs.statistics, inputs.test.keys, *predict_in_batches(session, inputs.test.images))
     parts = inputs.splits.drop(columns="pixel_sha256", errors="ignore")
     fingerprints = parts.merge(inputs.statistics[["key", "pixel_sha256"]], on="key")
-    contents = bundle_contents(onnx, inputs.weights, gate, fingerprints, reference)
+    return Exported(
+        bundle_contents(onnx, inputs.weights, gate, fingerprints, reference),
+        parity(keras_model, session, inputs.test.images[:PARITY_IMAGES]),
+        gate.threshold,
+    )
+
+
+def make_bundle(inputs: BundleInputs, registry: ModelRegistry, bucket: Bucket) -> RegisteredBundle:
+    """Export, register a version in MLflow, and upload the bundle to the bucket and to the run's artifacts.
+
+    Raises:
+        BundleError: the exported graph is not one that serving can run.
+        RegistryError: MLflow is away.
+        StorageError: the bucket is away.
+    """
+    exported = export_bundle(inputs)
     run = registry.existing_run(inputs.model.run_id)
     version = registry.register(run, BUNDLE_FOLDER, {"source": inputs.model.provenance.source})
-    files = bundle_files(contents, _manifest(version, inputs))
-    run.log_files(files, BUNDLE_FOLDER)
+    files = bundle_files(exported.contents, manifest_of(version, inputs))
+    signature = {MLMODEL_FILE: mlmodel_file(exported.contents[MODEL_FILE], run.run_id)}
+    run.log_files({**files, **signature}, BUNDLE_FOLDER)
     upload_bundle(bucket, version, files)
     return RegisteredBundle(
         version=version,
         run_id=run.run_id,
-        parity=parity(keras_model, session, inputs.test.images[:PARITY_IMAGES]),
-        gate_threshold=gate.threshold,
-        onnx_mb=len(onnx) / 1e6,
+        parity=exported.parity,
+        gate_threshold=exported.gate_threshold,
+        onnx_mb=exported.onnx_mb,
     )
 
 
-def _manifest(version: str, inputs: BundleInputs) -> Manifest:
+def manifest_of(version: str, inputs: BundleInputs) -> Manifest:
+    """What the bundle says about itself; the hashes are added with the files."""
     return Manifest(
         version=version,
         created_at=datetime.now(UTC),
         architecture=inputs.model.architecture,
         input_size=inputs.model.input_size,
         temperature=inputs.model.temperature,
-        uncertain_below=inputs.model.uncertain_below,
+        set_threshold=inputs.model.set_threshold,
+        coverage=inputs.model.coverage,
         data_version=inputs.model.data_version,
         code_version=package_version("brain-assets"),
         metrics=inputs.evaluation.metrics.as_dict(),

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from brain_assets.asset_store import BOX_COLUMNS, ImageSet
 from brain_assets.ml.augmentation import AugmentationConfig, augment
 from brain_assets.ml.ingestion import Progress, load_tensors
-from brain_assets.ml.training import TrainingData
+from brain_assets.ml.training_data import NO_GROUP, TrainingData
 from brain_core.errors import StorageError
 from brain_core.imaging import MODEL_SIZE
 from brain_core.labels import CLASSES
@@ -18,7 +18,6 @@ from brain_core.storage import Bucket
 
 SOURCE = "source"
 FEEDBACK = "feedback"
-NO_GROUP = -1
 BLOCK_IMAGES = 512
 """So many images are decoded at a time."""
 
@@ -43,7 +42,15 @@ def source_of(table: pd.DataFrame) -> str:
 
 def training_data(augmented: ImageSet, validation: ImageSet) -> TrainingData:
     """What `training.train` takes."""
-    return TrainingData(augmented.images, augmented.labels, validation.images[:], validation.labels, augmented.boxes)
+    return TrainingData(
+        augmented.images,
+        augmented.labels,
+        validation.images,
+        validation.labels,
+        augmented.boxes,
+        augmented.groups,
+        validation.groups,
+    )
 
 
 def image_set(

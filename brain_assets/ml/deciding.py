@@ -1,67 +1,154 @@
 """From a new bundle to a decision, and from the decision to the published champion."""
 
-from typing import Any
+import json
 
-import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
-from sqlalchemy import Engine
 
-from brain_assets.asset_store import ImageSet
-from brain_assets.ml.earlier_splits import known_images
-from brain_assets.ml.export import predict_in_batches
 from brain_assets.ml.feedback import corrections_of
-from brain_assets.ml.promotion import Candidate, PromotionPolicy, TestImages, decide
-from brain_assets.ml.publishing import publish_champion
+from brain_assets.ml.judging import PromotionInputs, judge
+from brain_assets.ml.metrics_table import DECISION_TAG
+from brain_assets.ml.policy import Decision
+from brain_assets.ml.promotion import decide
+from brain_assets.ml.publishing import (
+    ChampionChanged,
+    Stores,
+    VersionRefused,
+    follow_alias,
+    published_version,
+    replace_champion,
+)
 from brain_assets.ml.records import PromotionRecord, RegisteredBundle
 from brain_assets.ml.registry import CHALLENGER, ModelRegistry
-from brain_assets.ml.tracking import champion_manifest
-from brain_core.bundle import Manifest, load_bundle, load_manifest
 from brain_core.corrections import CorrectionStore
-from brain_core.storage import Bucket
+from brain_core.errors import ObjectNotFound
+from brain_core.storage import Bucket, model_key
+
+DECISION_FILE = "decision.json"
+"""Beside the bundle's files; what was decided about a version last."""
+
+MAX_DECISIONS = 3
+"""So often a decision is made again because the champion changed meanwhile."""
+
+PROMOTED, KEPT = "promoted", "kept the champion"
+MAX_REASON_LENGTH = 1000
+"""Of the tag in MLflow; the whole reason is in the file."""
 
 
-def decide_promotion(
-    bundle: RegisteredBundle, test: ImageSet, statistics: pd.DataFrame, bucket: Bucket
+def settle_promotion(
+    inputs: PromotionInputs, corrections: pd.DataFrame, run_id: str, stores: Stores
 ) -> PromotionRecord:
-    """Compare a new bundle with the champion on the test images that the champion was not trained on."""
-    champion = champion_manifest(bucket)
-    fair = np.ones(len(test), bool) if champion is None else _unseen_by(champion, test, statistics, bucket)
-    images = TestImages(test.labels[fair], test.groups[fair])
-    challenger = _candidate(load_manifest(bucket, bundle.version), test.images[fair], bucket)
-    rival = _candidate(champion, test.images[fair], bucket) if champion else None
-    decision = decide(challenger, rival, images, PromotionPolicy())
-    before = champion.version if champion else None
-    return PromotionRecord(version=bundle.version, champion_before=before, decision=decision)
+    """Decide, publish a promoted version, keep the decision, claim the corrections that were there.
 
+    Safe to repeat after a fault in any step. When the champion changes between decision and publication, the decision
+    is made again against the new one.
 
-def _candidate(manifest: Manifest, images: NDArray[np.uint8], bucket: Bucket) -> Candidate:
-    session: Any = load_bundle(bucket, manifest.version, threads=2).session
-    return Candidate(manifest.version, manifest.provenance.source, predict_in_batches(session, images)[0])
-
-
-def _unseen_by(manifest: Manifest, test: ImageSet, statistics: pd.DataFrame, bucket: Bucket) -> NDArray[np.bool_]:
-    split = known_images(bucket, manifest.version)
-    seen = set(split.loc[split["part"] != "test", "pixel_sha256"])
-    hashes = statistics.set_index("key")["pixel_sha256"].loc[list(test.keys)]
-    return ~hashes.isin(seen).to_numpy()
-
-
-Stores = tuple[Engine, ModelRegistry, Bucket]
-"""Where a decision is kept: database, MLflow, data bucket."""
-
-
-def apply_decision(record: PromotionRecord, feedback: pd.DataFrame, run_id: str, stores: Stores) -> None:
-    """Publish a promoted version, mark the other as challenger, claim the corrections that were there.
+    Args:
+        inputs: what is decided about.
+        corrections: as `feedback.correction_table` makes it: what the model may have been trained on.
+        run_id: of the Dagster run.
+        stores: database, MLflow, data bucket.
 
     Raises:
+        BundleError: the new model or the champion has no whole bundle.
+        DatabaseError, RegistryError, StorageError: that store is away; it can be tried again.
+    """
+    for _ in range(MAX_DECISIONS):
+        _follow_what_was_chosen(stores)
+        record = decide_promotion(inputs, stores.bucket)
+        try:
+            apply_decision(record, run_id, stores)
+        except ChampionChanged as exc:
+            record = _overtaken(record, exc)
+            continue
+        break
+    else:
+        apply_decision(record, run_id, stores)
+    keep_in_mlflow(record, inputs.bundle, stores.registry)
+    if len(corrections):
+        claim = CorrectionStore(stores.engine).claim
+        claim(run_id, record.version, record.decision.is_promoted, corrections_of(corrections))
+    return record
+
+
+def decide_promotion(inputs: PromotionInputs, bucket: Bucket) -> PromotionRecord:
+    """Compare a new bundle with the champion on the test groups that neither of them was trained on.
+
+    Raises:
+        BundleError: one of them has no whole bundle.
+        StorageError: the bucket is away.
+    """
+    version, champion = inputs.bundle.version, published_version(bucket)
+    if version == champion:
+        return _decided_before(version, bucket)
+    judged = judge(inputs, [version, champion] if champion else [version], bucket)
+    challenger, *former = judged.candidates
+    return PromotionRecord(
+        version=version,
+        champion_before=champion,
+        decision=decide(challenger, former[0] if former else None, judged.evidence),
+        test_groups=len(judged.evidence.test),
+        left_out_groups=judged.left_out_groups,
+    )
+
+
+def apply_decision(record: PromotionRecord, run_id: str, stores: Stores) -> None:
+    """Keep the decision in the bucket; publish a promoted version, else mark it as the challenger.
+
+    Raises:
+        ChampionChanged: the decision was made against another champion than there is now; nothing was published.
+        VersionRefused: see `publishing.publish_champion`.
         DatabaseError, RegistryError, StorageError: that store is away; the decision can be applied again.
     """
-    engine, registry, bucket = stores
+    content = {**record.model_dump(mode="json"), "run_id": run_id}
+    stores.bucket.write(model_key(record.version, DECISION_FILE), json.dumps(content, indent=2).encode())
     if record.decision.is_promoted:
-        publish_champion(engine, registry, bucket, record.version, promoted_by=f"dagster run {run_id}")
-    else:
-        registry.set_alias(CHALLENGER, record.version)
-    if len(feedback):
-        claimed = corrections_of(feedback)
-        CorrectionStore(engine).claim(run_id, record.version, record.decision.is_promoted, claimed)
+        replace_champion(stores, record.version, record.champion_before, promoted_by=f"dagster run {run_id}")
+    elif record.version != published_version(stores.bucket):
+        stores.registry.set_alias(CHALLENGER, record.version)
+
+
+def keep_in_mlflow(record: PromotionRecord, bundle: RegisteredBundle, registry: ModelRegistry) -> None:
+    """Keep the decision as tags of the version and as a file among the artifacts of its run.
+
+    Raises:
+        RegistryError: MLflow is away.
+    """
+    told = PROMOTED if record.decision.is_promoted else KEPT
+    reason = record.decision.reason[:MAX_REASON_LENGTH]
+    registry.set_version_tags(record.version, {DECISION_TAG: told, "decision_reason": reason})
+    file = {DECISION_FILE: record.model_dump_json(indent=2).encode()}
+    registry.existing_run(bundle.run_id).log_files(file, f"decision/{record.version}")
+
+
+def _follow_what_was_chosen(stores: Stores) -> None:
+    """What somebody chose in MLflow is published first, so that the new model is compared with it."""
+    try:
+        follow_alias(stores)
+    except VersionRefused:
+        # It cannot be the champion; the sensor says so. The decision does not wait for it.
+        return
+
+
+def _overtaken(record: PromotionRecord, reason: ChampionChanged) -> PromotionRecord:
+    """What is kept when the champion changes every time that a decision is made."""
+    kept = Decision(
+        is_promoted=False,
+        reason=f"{reason} The champion changed {MAX_DECISIONS} times; materialise `promotion` again.",
+        rules=record.decision.rules,
+        figures=record.decision.figures,
+    )
+    return record.model_copy(update={"decision": kept})
+
+
+def _decided_before(version: str, bucket: Bucket) -> PromotionRecord:
+    """The decision that made a version the champion, when the same is asked again after an interruption."""
+    try:
+        found = PromotionRecord.model_validate_json(bucket.read(model_key(version, DECISION_FILE)))
+    except (ObjectNotFound, ValueError):
+        found = None
+    if found is not None and found.decision.is_promoted:
+        return found
+    reason = f"Version {version} is the champion already: a model never replaces itself."
+    return PromotionRecord(
+        version=version, champion_before=version, decision=Decision(is_promoted=False, reason=reason, rules=[])
+    )

@@ -11,7 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from brain_assets.ml.model import build_model, load_weights
-from brain_assets.ml.statistics import stacked_histograms, stacked_thumbnails
+from brain_assets.ml.networks import mirror_averaged
 from brain_assets.shards import ImageArray
 from brain_core.bundle import (
     GATE_FILE,
@@ -24,18 +24,14 @@ from brain_core.bundle import (
     sha256,
 )
 from brain_core.descriptors import DESCRIPTOR_NAMES
-from brain_core.gate import Gate, standardised
+from brain_core.errors import TrainingError
+from brain_core.gate import Gate
 from brain_core.labels import CLASSES
 
 if TYPE_CHECKING:
     import keras
 
 WEIGHTS_FILE = "model.weights.h5"
-MAX_GATE_IMAGES = 1500
-GATE_REFUSED_SHARE = 0.005
-"""Share of the validation images that the gate's threshold may refuse."""
-
-GATE_MARGIN = 0.02
 BATCH = 64
 
 
@@ -58,17 +54,20 @@ def calibrated_model(weights: bytes, recipe: WeightsRecipe) -> "keras.Model":
     """A Keras model with the outputs of a bundle: probabilities, embedding, activation_map.
 
     Raises:
-        TrainingError: the weights are damaged or of another architecture.
+        TrainingError: the weights are damaged, of another architecture, or of the baseline, which is never exported.
     """
     import keras
 
-    model = build_model(recipe.architecture, recipe.input_size)
-    load_weights(model, weights)
+    plain = build_model(recipe.architecture, recipe.input_size)
+    load_weights(plain, weights)
+    if "activation_map" not in plain.output:
+        raise TrainingError(f"The network {recipe.architecture!r} has no class map: it is a baseline, never exported.")
+    model = mirror_averaged(plain)
     scaled = keras.layers.Rescaling(1.0 / recipe.temperature, name="temperature")(model.output["logits"])
     outputs = {
         "probabilities": keras.layers.Softmax(name="probabilities")(scaled),
-        "embedding": model.output["embedding"],
-        "activation_map": model.output["activation_map"],
+        "embedding": keras.layers.Identity(name="embedding")(model.output["embedding"]),
+        "activation_map": keras.layers.Identity(name="activation_map")(model.output["activation_map"]),
     }
     return keras.Model(model.inputs, outputs)
 
@@ -98,35 +97,6 @@ def parity(model: "keras.Model", session: OnnxSession, images: NDArray[np.uint8]
     """Largest absolute difference between Keras' and ONNX' probabilities."""
     expected = model.predict(images, batch_size=BATCH, verbose=0)["probabilities"]
     return float(np.abs(expected - predict_in_batches(session, images)[0]).max())
-
-
-def build_gate(statistics: pd.DataFrame, splits: pd.DataFrame, seed: int = 0) -> Gate:
-    """A gate that knows one image of each training group and passes nearly every image that it does not know.
-
-    The threshold is a low quantile of the scores of the validation images, and of the known ones when each is left
-    out: the validation images of a small set are too few to tell how low a score may be.
-
-    Args:
-        statistics: as `statistics.image_statistics` makes them.
-        splits: key, part, is_representative.
-        seed: of the choice when there are more than `MAX_GATE_IMAGES` groups.
-    """
-    table = statistics.merge(splits[["key", "part", "is_representative"]], on="key")
-    known = table[(table["part"] == "train") & table["is_representative"]]
-    known = known.sample(min(len(known), MAX_GATE_IMAGES), random_state=seed)
-    thumbnails, histograms = stacked_thumbnails(known), stacked_histograms(known)
-    open_gate = Gate(thumbnails, histograms, threshold=-1.0)
-    scores = [open_gate.score(image) for image in stacked_thumbnails(table[table["part"] == "validation"])]
-    scores += _scores_without_itself(thumbnails).tolist()
-    return Gate(thumbnails, histograms, float(np.quantile(scores, GATE_REFUSED_SHARE)) - GATE_MARGIN)
-
-
-def _scores_without_itself(thumbnails: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """The greatest correlation of each thumbnail with another: float32 (N,); empty where there is no other."""
-    rows = standardised(thumbnails.reshape(len(thumbnails), -1))
-    correlations = rows @ rows.T
-    np.fill_diagonal(correlations, -1.0)
-    return np.asarray(correlations.max(axis=1) if len(rows) > 1 else np.empty(0), dtype=np.float32)
 
 
 def reference_table(

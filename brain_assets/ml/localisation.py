@@ -6,9 +6,12 @@ A box is x0, y0, x1, y1 as fractions of the image's width and height; NaN where 
 import numpy as np
 from numpy.typing import NDArray
 
+from brain_assets.ml.figures import LocalisationFigures
+from brain_assets.ml.resampling import Resampling
 from brain_core.labels import CLASSES
 
 NO_TUMOUR = CLASSES.index("notumor")
+ALL_TUMOURS = "all"
 PEAK_MARGIN = 0.1
 """A peak counts as in the box when it is at most this share of the box's size outside it."""
 
@@ -71,6 +74,30 @@ def energy_in_box(maps: Maps, boxes: Boxes) -> NDArray[np.float64]:
     share = np.where(_inside(boxes, (maps.shape[1], maps.shape[2])), positive, 0).sum(axis=(1, 2))
     is_known = ~np.isnan(boxes).any(axis=1) & (total > 0)
     return np.where(is_known, share / np.where(total > 0, total, 1), np.nan)
+
+
+def localisation_figures(
+    maps: Maps, boxes: Boxes, labels: NDArray[np.int64], components: NDArray[np.int64], seed: int = 0
+) -> dict[str, LocalisationFigures]:
+    """How well maps point at the tumours, by class and for `ALL_TUMOURS`; empty where no box is known.
+
+    Args:
+        maps: float (N, height, width), the evidence for the class of each image.
+        boxes: float (N, 4).
+        labels: int64 (N,), indices into `labels.CLASSES`.
+        components: int64 (N,), images with the same number are resampled together.
+        seed: of the resampling.
+    """
+    known = np.flatnonzero(~np.isnan(boxes).any(axis=1) & (labels != NO_TUMOUR))
+    rows = {CLASSES[index]: known[labels[known] == index] for index in range(len(CLASSES))} | {ALL_TUMOURS: known}
+    peak, energy = peak_in_box(maps, boxes).astype(float), energy_in_box(maps, boxes)
+    figures = {}
+    for name, of_class in rows.items():
+        resampling = Resampling(components[of_class], seed) if len(of_class) else None
+        if resampling is not None and (in_box := resampling.mean(peak[of_class])) is not None:
+            share = resampling.mean(energy[of_class])
+            figures[name] = LocalisationFigures(images=len(of_class), peak_in_box=in_box, energy_in_box=share)
+    return figures
 
 
 def mirrored(boxes: Boxes) -> Boxes:

@@ -5,106 +5,79 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict
 
+from brain_assets.ml.figures import ClassFigures as ClassFigures
+from brain_assets.ml.figures import Evaluation as Evaluation
+from brain_assets.ml.figures import Interval as Interval
+from brain_assets.ml.figures import SubsetFigures
+from brain_assets.ml.resampling import RESAMPLES as RESAMPLES
+from brain_assets.ml.resampling import Resampling, interval, recentred_interval
 from brain_core.labels import CLASSES
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-RESAMPLES = 1000
+NO_IMAGES = "There are no images to judge the model on. Add images to the source, or raise the share of the test part."
 CALIBRATION_BINS = 15
+AUC_CHUNK = 100
+"""Drawn sets whose ROC curves are made at a time."""
 
 Counts = NDArray[np.float64]
 """Confusion matrices, float64 (..., 4, 4): rows are true classes, columns are predicted ones."""
 
+Probabilities = NDArray[np.floating[Any]]
+"""(N, 4), each row sums to 1, in the order of `labels.CLASSES`."""
 
-class Interval(BaseModel):
-    """A figure with the bounds of its 95 % interval."""
-
-    model_config = ConfigDict(frozen=True)
-
-    value: float
-    low: float
-    high: float
+Labels = NDArray[np.int64]
+"""(N,), indices into `labels.CLASSES`."""
 
 
-class ClassFigures(BaseModel):
-    """One class's figures; None where they are not defined (no such image, or never predicted)."""
-
-    model_config = ConfigDict(frozen=True)
-
-    precision: Interval | None
-    recall: Interval | None
-    images: int
-
-
-class Evaluation(BaseModel):
-    """How good a model is on a set of images.
-
-    Attributes:
-        images: number of images.
-        groups: number of groups; the intervals resample these.
-        accuracy: share of right answers.
-        macro_f1: mean of the classes' F1.
-        balanced_accuracy: mean of the classes' recalls.
-        ece: expected calibration error of the confidence, see `calibration_error`.
-        by_class: figures of each class.
-        confusion: images by true class (row) and predicted class (column), in the order of `labels.CLASSES`.
-    """
-
-    model_config = ConfigDict(frozen=True)
-
-    images: int
-    groups: int
-    accuracy: Interval
-    macro_f1: Interval
-    balanced_accuracy: Interval
-    ece: Interval
-    by_class: dict[str, ClassFigures]
-    confusion: list[list[int]]
-
-    def as_dict(self) -> dict[str, Any]:
-        """As plain JSON values."""
-        return self.model_dump(mode="json")
-
-    def headline(self) -> dict[str, float]:
-        """The four figures without their intervals."""
-        return {name: getattr(self, name).value for name in ("accuracy", "macro_f1", "balanced_accuracy", "ece")}
-
-
-def evaluate(
-    probabilities: NDArray[np.floating[Any]], labels: NDArray[np.int64], groups: NDArray[np.int64], seed: int = 0
-) -> Evaluation:
-    """Judge a model; each interval is a percentile bootstrap that resamples whole groups (Efron and Tibshirani 1993).
+def evaluate(probabilities: Probabilities, labels: Labels, groups: NDArray[np.int64], seed: int = 0) -> Evaluation:
+    """Judge a model; each interval resamples whole groups, see `resampling`.
 
     Args:
         probabilities: (N, 4), each row sums to 1.
         labels: int64 (N,), indices into `labels.CLASSES`.
-        groups: int64 (N,), images with the same number are resampled together: copies of each other.
+        groups: int64 (N,), images with the same number are resampled together: copies or slices of one patient.
         seed: of the resampling.
 
     Raises:
         ValueError: there are no images.
     """
-    if len(labels) == 0:
-        raise ValueError("There are no images to judge the model on.")
-    confusions, members = group_confusions(probabilities.argmax(axis=-1), labels, groups)
-    calibration = _calibration_sums(probabilities, labels, members)
-    weights = _bootstrap_weights(len(confusions), seed)
-    matrices = np.tensordot(weights, confusions, axes=1)
-    figures = {
-        "accuracy": accuracy(matrices),
-        "macro_f1": macro_f1(matrices),
-        "balanced_accuracy": balanced_accuracy(matrices),
-        "ece": calibration_error(np.tensordot(weights, calibration, axes=1)),
-    }
+    _refuse_nothing(labels)
+    resampling = Resampling(groups, seed)
+    matrices = resampling.totals(_one_hot(probabilities.argmax(axis=-1), labels))
+    areas = class_areas(probabilities, labels, resampling)
     return Evaluation(
         images=len(labels),
-        groups=len(confusions),
-        **{name: _required_interval(values) for name, values in figures.items()},
-        by_class=_by_class(matrices),
+        groups=resampling.groups,
+        components=resampling.groups,
+        accuracy=_required(accuracy(matrices)),
+        macro_f1=_required(macro_f1(matrices)),
+        balanced_accuracy=_required(balanced_accuracy(matrices)),
+        ece=calibration_interval(probabilities, labels, resampling),
+        roc_auc=interval(_mean_of_known(areas)),
+        by_class=_by_class(matrices, areas),
         confusion=matrices[0].astype(int).tolist(),
+    )
+
+
+def evaluate_subset(predictions: Labels, labels: Labels, components: NDArray[np.int64], seed: int = 0) -> SubsetFigures:
+    """The figures that also a few images of one class have.
+
+    Raises:
+        ValueError: there are no images.
+    """
+    _refuse_nothing(labels)
+    resampling = Resampling(components, seed)
+    matrices = resampling.totals(_one_hot(predictions, labels))
+    by_class = {name: interval(recalls(matrices)[:, index]) for index, name in enumerate(CLASSES)}
+    return SubsetFigures(
+        images=len(labels),
+        components=resampling.groups,
+        accuracy=_required(accuracy(matrices)),
+        balanced_accuracy=_required(balanced_accuracy(matrices)),
+        recall={name: found for name, found in by_class.items() if found is not None},
     )
 
 
@@ -135,14 +108,14 @@ def precisions(matrices: Counts) -> NDArray[np.float64]:
 
 def balanced_accuracy(matrices: Counts) -> NDArray[np.float64]:
     """Mean recall of the classes that have images."""
-    return np.asarray(np.nanmean(recalls(matrices), axis=-1))
+    return _mean_of_known(recalls(matrices))
 
 
 def macro_f1(matrices: Counts) -> NDArray[np.float64]:
     """Mean F1 of the classes that have images."""
     images = matrices.sum(axis=-1)
     f1 = _ratio(2 * _right(matrices), images + matrices.sum(axis=-2))
-    return np.asarray(np.nanmean(np.where(images > 0, f1, np.nan), axis=-1))
+    return _mean_of_known(np.where(images > 0, f1, np.nan))
 
 
 def calibration_error(sums: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -197,42 +170,93 @@ def training_curve_png(history: list[dict[str, float]]) -> bytes:
     return _png(figure)
 
 
-def _calibration_sums(
-    probabilities: NDArray[np.floating[Any]], labels: NDArray[np.int64], members: NDArray[np.int64]
-) -> NDArray[np.float64]:
+def expected_calibration_error(probabilities: Probabilities, labels: Labels) -> float:
+    """The expected calibration error of a model's confidence, see `calibration_error`; in [0, 1].
+
+    Raises:
+        ValueError: there are no images.
+    """
+    _refuse_nothing(labels)
+    return float(calibration_error(calibration_bins(probabilities, labels).sum(axis=0)))
+
+
+def calibration_interval(probabilities: Probabilities, labels: Labels, resampling: Resampling) -> Interval:
+    """The expected calibration error with its interval; the bins are those of the set as it is."""
+    return recentred_interval(calibration_error(resampling.totals(calibration_bins(probabilities, labels))))
+
+
+def class_areas(probabilities: Probabilities, labels: Labels, resampling: Resampling) -> NDArray[np.float64]:
+    """Area under the ROC curve of each class against the others, in the set and each drawn one: (1 + RESAMPLES, 4).
+
+    NaN where a set lacks the class or the others. The area is the share of the pairs that are in the right order, ties
+    counted half (Hanley and McNeil 1982, doi 10.1148/radiology.143.1.7063747), which weights for each image make fast.
+    """
+    columns = [_areas(probabilities[:, index], labels == index, resampling) for index in range(len(CLASSES))]
+    return np.stack(columns, axis=-1)
+
+
+def _areas(scores: Probabilities, is_class: NDArray[np.bool_], resampling: Resampling) -> NDArray[np.float64]:
+    order = np.argsort(scores, kind="stable")
+    sorted_scores, is_class = scores[order], is_class[order]
+    positive, negative = np.flatnonzero(is_class), np.flatnonzero(~is_class)
+    below = np.searchsorted(sorted_scores[negative], sorted_scores[positive], side="left")
+    upto = np.searchsorted(sorted_scores[negative], sorted_scores[positive], side="right")
+    parts, members = [], resampling.members[order]
+    for start in range(0, len(resampling.weights), AUC_CHUNK):
+        chunk = resampling.weights[start : start + AUC_CHUNK, members]
+        ranked = np.pad(np.cumsum(chunk[:, negative], axis=1), ((0, 0), (1, 0)))
+        pairs = (chunk[:, positive] * (ranked[:, below] + ranked[:, upto]) / 2).sum(axis=1)
+        parts.append(_ratio(pairs, chunk[:, positive].sum(axis=1) * ranked[:, -1]))
+    return np.concatenate(parts)
+
+
+def _refuse_nothing(labels: Labels) -> None:
+    if len(labels) == 0:
+        raise ValueError(NO_IMAGES)
+
+
+def _one_hot(predictions: Labels, labels: Labels) -> NDArray[np.float64]:
+    """Confusion matrix of each image, float64 (N, 4, 4)."""
+    matrices = np.zeros((len(labels), len(CLASSES), len(CLASSES)))
+    matrices[np.arange(len(labels)), labels, predictions] = 1
+    return matrices
+
+
+def calibration_bins(probabilities: Probabilities, labels: Labels) -> NDArray[np.float64]:
+    """What `calibration_error` sums up, of each image: float64 (N, B, 3), B bins of equal mass."""
     confidence = probabilities.max(axis=-1).astype(np.float64)
     bin_count = min(CALIBRATION_BINS, max(1, len(labels) // 10))
     bins = np.argsort(np.argsort(confidence, kind="stable"), kind="stable") * bin_count // len(labels)
-    sums = np.zeros((members.max() + 1, bin_count, 3))
-    values = np.stack([np.ones(len(labels)), confidence, probabilities.argmax(axis=-1) == labels], axis=-1)
-    np.add.at(sums, (members, bins), values)
-    return sums
+    values = np.zeros((len(labels), bin_count, 3))
+    right = probabilities.argmax(axis=-1) == labels
+    values[np.arange(len(labels)), bins] = np.stack([np.ones(len(labels)), confidence, right], axis=-1)
+    return values
 
 
-def _bootstrap_weights(groups: int, seed: int) -> NDArray[np.float64]:
-    """How often each group is drawn, (1 + RESAMPLES, G); the first row is the set as it is."""
-    drawn = np.random.default_rng(seed).multinomial(groups, np.full(groups, 1 / groups), RESAMPLES)
-    return np.vstack([np.ones(groups), drawn])
-
-
-def _by_class(matrices: Counts) -> dict[str, ClassFigures]:
+def _by_class(matrices: Counts, areas: NDArray[np.float64]) -> dict[str, ClassFigures]:
     precision, recall, images = precisions(matrices), recalls(matrices), matrices[0].sum(axis=-1)
     return {
         name: ClassFigures(
-            precision=_interval(precision[:, index]), recall=_interval(recall[:, index]), images=int(images[index])
+            precision=interval(precision[:, index]),
+            recall=interval(recall[:, index]),
+            images=int(images[index]),
+            roc_auc=interval(areas[:, index]),
         )
         for index, name in enumerate(CLASSES)
     }
 
 
-def _interval(values: NDArray[np.float64]) -> Interval | None:
-    return None if np.isnan(values[0]) else _required_interval(values)
+def _required(values: NDArray[np.float64]) -> Interval:
+    found = interval(values)
+    if found is None:
+        raise ValueError(NO_IMAGES)
+    return found
 
 
-def _required_interval(values: NDArray[np.float64]) -> Interval:
-    # A resample may lack a class; its figure is then not defined and left out.
-    low, high = np.nanpercentile(values[1:], (2.5, 97.5))
-    return Interval(value=float(values[0]), low=float(low), high=float(high))
+def _mean_of_known(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Mean over the last axis of what is not NaN; NaN where nothing is."""
+    known = ~np.isnan(values)
+    return _ratio(np.where(known, values, 0).sum(axis=-1), known.sum(axis=-1).astype(np.float64))
 
 
 def _right(matrices: Counts) -> NDArray[np.float64]:

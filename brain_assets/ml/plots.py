@@ -9,7 +9,10 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
 from brain_assets.asset_store import ImageSet
+from brain_assets.ml.calibration import reliability
+from brain_assets.ml.metrics import Labels, Probabilities, expected_calibration_error
 from brain_assets.ml.statistics import stacked_histograms
+from brain_core.labels import CLASSES
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -68,7 +71,7 @@ def contact_sheet(images: NDArray[np.uint8], columns: int = 8, boxes: NDArray[np
     grey = images[..., 0] if images.ndim == 4 else images
     known = np.full((len(grey), 4), np.nan, np.float32) if boxes is None else boxes
     for cell in _CELL_SIZES:
-        data = _encoded(_grid(grey, known, columns, cell), _GREY_LEVELS)
+        data = encoded(_grid(grey, known, columns, cell), _GREY_LEVELS)
         if len(data) <= MAX_PNG_BYTES:
             break
     return data
@@ -103,6 +106,42 @@ def before_and_after(augmented: ImageSet, originals: int, shown: int = 8) -> byt
     return augmentation_sheet(augmented.images[rows], augmented.images[copies], boxes)
 
 
+def reliability_diagram(probabilities: Probabilities, before: Probabilities, labels: Labels) -> bytes:
+    """Share of right answers against mean confidence, in bins of equal mass, before and after temperature scaling.
+
+    Args:
+        probabilities: (N, 4), calibrated.
+        before: (N, 4), the same before temperature scaling.
+        labels: int64 (N,).
+    """
+    figure, axes = _figure("Confidence and share of right answers")
+    axes.plot([0, 1], [0, 1], color="grey", linewidth=1, linestyle="--")
+    for name, values in (("before scaling", before), ("after scaling", probabilities)):
+        confidence, right, _ = reliability(values, labels).T
+        error = expected_calibration_error(values, labels)
+        axes.plot(confidence, right, marker="o", markersize=4, linewidth=1, label=f"{name}: error {error:.3f}")
+    axes.set(xlabel="mean confidence of the bin", ylabel="share of right answers", xlim=(0, 1.02), ylim=(0, 1.02))
+    axes.legend(loc="upper left")
+    return _png(figure)
+
+
+def roc_curves(probabilities: Probabilities, labels: Labels) -> bytes:
+    """The ROC curve of each class against the others; a class of which there is nothing, or only it, has none."""
+    from sklearn.metrics import auc, roc_curve
+
+    figure, axes = _figure("ROC curve of each class against the others")
+    axes.plot([0, 1], [0, 1], color="grey", linewidth=1, linestyle="--")
+    for index, name in enumerate(CLASSES):
+        is_class = labels == index
+        if is_class.any() and not is_class.all():
+            false, true, _ = roc_curve(is_class, probabilities[:, index])
+            axes.plot(false, true, linewidth=1, label=f"{name}: area {auc(false, true):.3f}")
+    axes.set(xlabel="false alarms (1 - specificity)", ylabel="found (sensitivity)")
+    if len(axes.lines) > 1:
+        axes.legend(loc="lower right")
+    return _png(figure)
+
+
 def _figure(title: str) -> "tuple[Figure, Axes]":
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -117,7 +156,7 @@ def _figure(title: str) -> "tuple[Figure, Axes]":
 def _png(figure: "Figure") -> bytes:
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png")
-    return _encoded(Image.open(buffer).convert("RGB"), _CHART_COLOURS)
+    return encoded(Image.open(buffer).convert("RGB"), _CHART_COLOURS)
 
 
 def _grid(images: NDArray[np.uint8], boxes: NDArray[np.float32], columns: int, cell: int) -> Image.Image:
@@ -133,7 +172,8 @@ def _grid(images: NDArray[np.uint8], boxes: NDArray[np.float32], columns: int, c
     return sheet
 
 
-def _encoded(picture: Image.Image, levels: int) -> bytes:
+def encoded(picture: Image.Image, levels: int) -> bytes:
+    """The picture as a PNG of at most so many colours."""
     buffer = io.BytesIO()
     # Noise in the lowest bits cannot be seen and cannot be compressed.
     picture.quantize(levels).save(buffer, format="PNG", optimize=True)

@@ -1,143 +1,217 @@
-"""Which model answers: the policy as data, the decision as a pure function.
+"""Which model answers: the rules of the `policy`, and the decision as a pure function of what both models answered."""
 
-Champion and challenger are judged on the same test images. Differences are tested by permuting, group by group,
-which model gave which answers (a paired permutation test: Good 2005, Permutation, Parametric and Bootstrap Tests).
-"""
-
-from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel
 
-from brain_assets.ml.metrics import balanced_accuracy, group_confusions, macro_f1, recalls
+from brain_assets.ml.localisation import NO_TUMOUR
+from brain_assets.ml.metrics import Counts, balanced_accuracy, macro_f1, recalls
+from brain_assets.ml.metrics import accuracy as share_right
+from brain_assets.ml.model import BASELINE
+from brain_assets.ml.paired import Figure, PairedComparison
+from brain_assets.ml.policy import Candidate, ComparedFigure, Evidence, JudgedImages, PromotionPolicy
+from brain_assets.ml.policy import Decision as Decision
+from brain_assets.ml.policy import Rule as Rule
 from brain_core.labels import CLASSES
 
-PERMUTATIONS = 2000
 SYNTHETIC = "sample"
+TUMOURS = tuple(index for index in range(len(CLASSES)) if index != NO_TUMOUR)
 
-
-class PromotionPolicy(BaseModel):
-    """The limits, fixed before training.
-
-    Attributes:
-        floor_balanced_accuracy: what a first champion must reach.
-        macro_f1_margin: the challenger's macro-F1 may be so much lower at most.
-        recall_margin: no class's recall may be both significantly and by more than this lower.
-        alpha: significance level of the one-sided tests.
-        min_groups: with fewer common test groups the champion stays.
-    """
-
-    floor_balanced_accuracy: float = 0.5
-    macro_f1_margin: float = 0.01
-    recall_margin: float = 0.02
-    alpha: float = 0.05
-    min_groups: int = 20
-
-
-@dataclass(frozen=True)
-class Candidate:
-    """A model's answers on the common test images.
-
-    Attributes:
-        version: of the registered model.
-        source: what it was trained on: sample, public or own.
-        probabilities: float (N, 4).
-    """
-
-    version: str
-    source: str
-    probabilities: NDArray[np.floating[Any]]
-
-
-@dataclass(frozen=True)
-class TestImages:
-    """What both are judged on: labels and groups, int64 (N,)."""
-
-    labels: NDArray[np.int64]
-    groups: NDArray[np.int64]
-
-
-class Rule(BaseModel):
-    """One rule of the decision: what it found, what the limit is, whether it holds."""
-
-    name: str
-    value: str
-    limit: str
-    passed: bool
-
-
-class Decision(BaseModel):
-    """Promote or keep, with every rule."""
-
-    is_promoted: bool
-    reason: str
-    rules: list[Rule]
+_ROUNDING = 1e-9
+"""A difference that is exactly at its limit is within it."""
 
 
 def decide(
-    challenger: Candidate, champion: Candidate | None, test: TestImages, policy: PromotionPolicy, seed: int = 0
+    challenger: Candidate, champion: Candidate | None, evidence: Evidence, policy: PromotionPolicy | None = None
 ) -> Decision:
     """Apply the policy; promoted only when every rule holds, so a tie keeps the champion.
 
     Args:
         challenger: the new model.
         champion: the one that answers now; None when there is none.
-        test: the images that both were judged on.
+        evidence: the images that both were judged on.
         policy: the limits.
-        seed: of the permutations.
     """
+    policy = policy or PromotionPolicy()
     if champion is None:
-        return _first_decision(challenger, test, policy)
-    comparison = _Comparison(challenger, champion, test, seed)
+        return _first_decision(challenger, evidence.test, policy)
     rules = [
+        _another_model(challenger, champion),
+        _network(challenger),
         _provenance(challenger, champion),
-        _enough_groups(comparison, policy),
-        _not_worse(comparison, policy),
-        *(_recall_holds(comparison, index, policy) for index in range(len(CLASSES))),
-        _better(comparison, policy),
+        _enough_groups(evidence.test, policy),
+        _parity(challenger, policy.max_parity),
+        _latency(challenger, champion, policy),
     ]
-    failed = [rule.name for rule in rules if not rule.passed]
-    if failed:
-        reason = f"The champion {champion.version} stays; these rules do not hold: {'; '.join(failed)}."
+    figures: list[ComparedFigure] = []
+    if len(evidence.test):
+        comparison = _Comparison(challenger, champion, evidence, policy)
+        rules += comparison.rules()
+        figures = comparison.figures()
+    return _conclusion(challenger, champion, rules, figures)
+
+
+def _conclusion(
+    challenger: Candidate, champion: Candidate | None, rules: list[Rule], figures: list[ComparedFigure]
+) -> Decision:
+    failed = "; ".join(f"{rule.name} ({rule.value}; {rule.limit})" for rule in rules if not rule.passed)
+    version = challenger.version
+    if champion is None:
+        kept, promoted = f"Version {version} does not become the first champion", "becomes the first champion"
     else:
-        reason = f"Version {challenger.version} replaces {champion.version}: every rule holds."
-    return Decision(is_promoted=not failed, reason=reason, rules=rules)
+        kept, promoted = f"The champion {champion.version} stays", f"replaces {champion.version}"
+    reason = f"{kept}: {failed}." if failed else f"Version {version} {promoted}: every rule holds."
+    return Decision(is_promoted=not failed, reason=reason, rules=rules, figures=figures)
 
 
+@dataclass(frozen=True)
 class _Comparison:
-    """Confusion matrices of both models by group, and permutation tests on them."""
+    """The rules that need the answers of both models."""
 
-    def __init__(self, challenger: Candidate, champion: Candidate, test: TestImages, seed: int) -> None:
-        self.a, self.b = (
-            group_confusions(model.probabilities.argmax(axis=-1), test.labels, test.groups)[0]
-            for model in (challenger, champion)
+    challenger: Candidate
+    champion: Candidate
+    evidence: Evidence
+    policy: PromotionPolicy
+    test: PairedComparison = field(init=False)
+
+    def __post_init__(self) -> None:
+        test = self.evidence.test
+        answers = self.challenger.test.predictions, self.champion.test.predictions
+        object.__setattr__(self, "test", PairedComparison(*answers, test.labels, test.components, self.evidence.seed))
+
+    def rules(self) -> list[Rule]:
+        return [
+            self._not_worse(),
+            *(self._recall_holds(index) for index in range(len(CLASSES))),
+            self._better(),
+            _calibration(self.challenger, self.policy.max_calibration_error),
+            *(self._map_holds(index) for index in TUMOURS),
+        ]
+
+    def figures(self) -> list[ComparedFigure]:
+        of_answers = _HEADLINE | {f"recall of {name}": _recall_of(index) for index, name in enumerate(CLASSES)}
+        found = [self._figure(name, figure) for name, figure in of_answers.items()]
+        pair = self.challenger, self.champion
+        found.append(_simple("calibration error", *(model.calibration_error for model in pair)))
+        found += [_simple(f"map on {CLASSES[index]}", *self._shares_on_tumour(index)[:2]) for index in TUMOURS]
+        return [*found, _simple("ms for one image on one thread", *(model.latency_ms for model in pair))]
+
+    def _figure(self, name: str, figure: Figure) -> ComparedFigure:
+        challenger, champion = (_known(value) for value in self.test.values(figure))
+        difference = self.test.difference(figure)
+        return ComparedFigure(name=name, challenger=challenger, champion=champion, difference=difference)
+
+    def _not_worse(self) -> Rule:
+        policy = self.policy
+        challenger, champion = self.test.values(macro_f1)
+        bound = self.test.lower_bound(macro_f1, policy.alpha)
+        difference = challenger - champion
+        margins_hold = difference >= -policy.macro_f1_margin - _ROUNDING, bound >= -policy.macro_f1_bound - _ROUNDING
+        return Rule(
+            name="macro-F1 difference",
+            value=f"{difference:+.4f}, with {1 - policy.alpha:.0%} confidence at least {bound:+.4f}",
+            limit=f"at least {-policy.macro_f1_margin} and {-policy.macro_f1_bound}",
+            passed=all(margins_hold),
         )
-        swaps = np.random.default_rng(seed).integers(0, 2, (PERMUTATIONS, len(self.a))).astype(np.float64)
-        # Row 0 is what was observed: every group keeps its own answers.
-        self._keeps = np.concatenate([np.ones((1, len(self.a))), swaps])
 
-    def differences(self, figure: Callable[[NDArray[np.float64]], NDArray[np.float64]]) -> NDArray[np.float64]:
-        """Challenger minus champion: observed first, then under each permutation."""
-        a = np.tensordot(self._keeps, self.a - self.b, axes=1) + self.b.sum(axis=0)
-        return np.asarray(figure(a) - figure((self.a + self.b).sum(axis=0) - a))
+    def _recall_holds(self, index: int) -> Rule:
+        policy, figure = self.policy, _recall_of(index)
+        name, limit = f"recall of {CLASSES[index]}", f"not both below {-policy.recall_margin} and p < {policy.alpha}"
+        challenger, champion = self.test.values(figure)
+        if np.isnan(challenger):
+            return Rule(name=name, value="not assessed: no such images", limit=limit, passed=True)
+        difference, p = challenger - champion, self.test.p_value(figure, sign=-1)
+        is_lower = difference < -policy.recall_margin - _ROUNDING and p < policy.alpha
+        return Rule(name=name, value=f"{difference:+.4f} (p = {p:.4f})", limit=limit, passed=not is_lower)
 
-    def p_value(self, figure: Callable[[NDArray[np.float64]], NDArray[np.float64]], sign: int) -> tuple[float, float]:
-        """The observed difference and its one-sided p-value; `sign` 1: challenger higher, -1: lower."""
-        differences = sign * self.differences(figure)
-        extreme = (differences[1:] >= differences[0] - 1e-12).sum()
-        return sign * float(differences[0]), float((1 + extreme) / (1 + PERMUTATIONS))
+    def _better(self) -> Rule:
+        name, told, p_values = "better on the frozen test", [], []
+        for where, comparison in self._tests().items():
+            challenger, champion = comparison.values(macro_f1)
+            p_values.append(comparison.p_value(macro_f1, sign=1))
+            told.append(f"{where}{challenger - champion:+.4f} (p = {p_values[-1]:.4f})")
+        p = min(1.0, len(p_values) * min(p_values))
+        if len(p_values) > 1:
+            name += " or on held-out feedback"
+            told.append(f"p of the better of both, corrected for two looks: {p:.4f}")
+        limit = f"p < {self.policy.alpha}"
+        return Rule(name=name, value=", ".join(told), limit=limit, passed=p < self.policy.alpha)
+
+    def _tests(self) -> dict[str, PairedComparison]:
+        feedback, answers = self.evidence.feedback, (self.challenger.feedback, self.champion.feedback)
+        if feedback is None or answers[0] is None or answers[1] is None:
+            return {"": self.test}
+        if len(feedback) < self.policy.min_feedback_groups:
+            return {"": self.test}
+        predictions = answers[0].predictions, answers[1].predictions
+        second = PairedComparison(*predictions, feedback.labels, feedback.components, self.evidence.seed)
+        return {"frozen test ": self.test, "feedback ": second}
+
+    def _map_holds(self, index: int) -> Rule:
+        policy = self.policy
+        name, limit = f"map on {CLASSES[index]}", f"not more than {policy.localisation_margin} lower"
+        challenger, champion, count = self._shares_on_tumour(index)
+        if count < policy.min_boxes_of_class:
+            few = f"not assessed: {count} rightly told with a known box, fewer than {policy.min_boxes_of_class}"
+            return Rule(name=name, value=few, limit=limit, passed=True)
+        passed = challenger - champion >= -policy.localisation_margin - _ROUNDING
+        value = f"{challenger - champion:+.4f} ({challenger:.3f} against {champion:.3f} of {count})"
+        return Rule(name=name, value=value, limit=limit, passed=passed)
+
+    def _shares_on_tumour(self, index: int) -> tuple[float, float, int]:
+        """Share of maps that point into the box, of both models, where both tell the tumour rightly; and how many."""
+        images, pair = self.evidence.test, (self.challenger.test, self.champion.test)
+        both_right = images.has_box & (images.labels == index)
+        for answers in pair:
+            both_right = both_right & (answers.predictions == index)
+        if not both_right.any():
+            return np.nan, np.nan, 0
+        challenger, champion = (float(answers.on_tumour[both_right].mean()) for answers in pair)
+        return challenger, champion, int(both_right.sum())
 
 
-def _first_decision(challenger: Candidate, test: TestImages, policy: PromotionPolicy) -> Decision:
-    matrix = group_confusions(challenger.probabilities.argmax(axis=-1), test.labels, test.groups)[0].sum(axis=0)
-    value = float(balanced_accuracy(matrix))
-    floor = policy.floor_balanced_accuracy
-    rule = Rule(name="balanced accuracy", value=f"{value:.3f}", limit=f"at least {floor}", passed=value >= floor)
-    verdict = "becomes the first champion" if rule.passed else "is too weak to become the first champion"
-    return Decision(is_promoted=rule.passed, reason=f"Version {challenger.version} {verdict}.", rules=[rule])
+def _first_decision(challenger: Candidate, test: JudgedImages, policy: PromotionPolicy) -> Decision:
+    floors = policy.floors
+    rules = [
+        _network(challenger),
+        _at_least("test groups", len(test), floors.min_groups),
+        _parity(challenger, policy.max_parity),
+        _at_most("ms for one image on one thread", challenger.latency_ms, floors.latency_ms),
+    ]
+    figures: list[ComparedFigure] = []
+    if len(test):
+        # Compared with itself: only the challenger's own figures are read.
+        answers = challenger.test.predictions
+        own = PairedComparison(answers, answers, test.labels, test.components)
+        rules.append(_at_least("balanced accuracy", own.values(balanced_accuracy)[0], floors.balanced_accuracy))
+        found = {name: own.values(_recall_of(index))[0] for index, name in enumerate(CLASSES)}
+        rules += [_at_least(f"recall of {name}", value, floors.recall) for name, value in found.items()]
+        rules.append(_calibration(challenger, floors.calibration_error))
+        figures = [_simple(name, own.values(figure)[0]) for name, figure in _HEADLINE.items()]
+        figures += [_simple(f"recall of {name}", value) for name, value in found.items()]
+        figures.append(_simple("calibration error", challenger.calibration_error))
+    return _conclusion(challenger, None, rules, figures)
+
+
+_HEADLINE: dict[str, Figure] = {
+    "macro-F1": macro_f1,
+    "balanced accuracy": balanced_accuracy,
+    "accuracy": share_right,
+}
+
+
+def _another_model(challenger: Candidate, champion: Candidate) -> Rule:
+    value = f"{challenger.version} against {champion.version}"
+    passed = challenger.version != champion.version
+    return Rule(name="another model", value=value, limit="a model never replaces itself", passed=passed)
+
+
+def _network(challenger: Candidate) -> Rule:
+    passed = challenger.architecture != BASELINE
+    limit = f"the baseline {BASELINE} is never promoted"
+    return Rule(name="network", value=challenger.architecture or "not named", limit=limit, passed=passed)
 
 
 def _provenance(challenger: Candidate, champion: Candidate) -> Rule:
@@ -146,28 +220,59 @@ def _provenance(challenger: Candidate, champion: Candidate) -> Rule:
     return Rule(name="provenance", value=value, limit="synthetic never replaces real", passed=passed)
 
 
-def _enough_groups(comparison: _Comparison, policy: PromotionPolicy) -> Rule:
-    count = len(comparison.a)
-    limit = f"at least {policy.min_groups}"
-    return Rule(name="common test groups", value=str(count), limit=limit, passed=count >= policy.min_groups)
+def _enough_groups(test: JudgedImages, policy: PromotionPolicy) -> Rule:
+    counts = np.bincount(test.labels, minlength=len(CLASSES))
+    by_class = ", ".join(f"{name} {count}" for name, count in zip(CLASSES, counts, strict=True))
+    passed = len(test) >= policy.min_groups and counts.min() >= policy.min_groups_of_class
+    limit = f"at least {policy.min_groups}, and {policy.min_groups_of_class} of each class"
+    return Rule(name="common test groups", value=f"{len(test)}: {by_class}", limit=limit, passed=bool(passed))
 
 
-def _not_worse(comparison: _Comparison, policy: PromotionPolicy) -> Rule:
-    difference = float(comparison.differences(macro_f1)[0])
-    limit = f"at least {-policy.macro_f1_margin}"
-    passed = difference >= -policy.macro_f1_margin
-    return Rule(name="macro-F1 difference", value=f"{difference:+.4f}", limit=limit, passed=passed)
+def _parity(challenger: Candidate, most: float) -> Rule:
+    passed = challenger.parity <= most
+    return Rule(name="ONNX = Keras", value=f"{challenger.parity:.1e}", limit=f"at most {most:.0e}", passed=passed)
 
 
-def _recall_holds(comparison: _Comparison, index: int, policy: PromotionPolicy) -> Rule:
-    difference, p = comparison.p_value(lambda matrices: np.nan_to_num(recalls(matrices)[..., index]), sign=-1)
-    is_lower = difference < -policy.recall_margin and p < policy.alpha
-    limit = f"not both below {-policy.recall_margin} and p < {policy.alpha}"
-    value = f"{difference:+.4f} (p = {p:.3f})"
-    return Rule(name=f"recall of {CLASSES[index]}", value=value, limit=limit, passed=not is_lower)
+def _latency(challenger: Candidate, champion: Candidate, policy: PromotionPolicy) -> Rule:
+    most = max(policy.latency_ms, policy.latency_ratio * champion.latency_ms)
+    return Rule(
+        name="ms for one image on one thread",
+        value=f"{challenger.latency_ms:.1f} against {champion.latency_ms:.1f}",
+        limit=f"at most {policy.latency_ms:.0f} or {policy.latency_ratio} times the champion's",
+        passed=challenger.latency_ms <= most,
+    )
 
 
-def _better(comparison: _Comparison, policy: PromotionPolicy) -> Rule:
-    difference, p = comparison.p_value(macro_f1, sign=1)
-    value = f"{difference:+.4f} (p = {p:.3f})"
-    return Rule(name="better on the frozen test", value=value, limit=f"p < {policy.alpha}", passed=p < policy.alpha)
+def _calibration(challenger: Candidate, most: float) -> Rule:
+    return _at_most("calibration error", challenger.calibration_error, most)
+
+
+def _at_least(name: str, value: float, least: float) -> Rule:
+    # What is not defined (a class without images) breaks no floor.
+    passed = bool(np.isnan(value)) or value >= least
+    return Rule(name=name, value=_shown(value), limit=f"at least {least}", passed=passed)
+
+
+def _at_most(name: str, value: float, most: float) -> Rule:
+    return Rule(name=name, value=_shown(value), limit=f"at most {most}", passed=value <= most)
+
+
+def _shown(value: float) -> str:
+    if np.isnan(value):
+        return "not assessed: no such images"
+    return str(value) if isinstance(value, int) else f"{value:.4f}"
+
+
+def _simple(name: str, challenger: float, champion: float = np.nan) -> ComparedFigure:
+    return ComparedFigure(name=name, challenger=_known(challenger), champion=_known(champion))
+
+
+def _known(value: Any) -> float | None:
+    return None if np.isnan(value) else float(value)
+
+
+def _recall_of(index: int) -> Figure:
+    def recall(matrices: Counts) -> NDArray[np.float64]:
+        return recalls(matrices)[..., index]
+
+    return recall

@@ -1,9 +1,11 @@
 """What the training assets keep about their results."""
 
-from pydantic import BaseModel
+from datetime import UTC, datetime
+
+from pydantic import BaseModel, Field
 
 from brain_assets.ml.metrics import Evaluation
-from brain_assets.ml.promotion import Decision
+from brain_assets.ml.policy import Decision
 from brain_core.bundle import Provenance
 from brain_core.storage import asset_key
 
@@ -18,8 +20,10 @@ class TrainedModel(BaseModel):
     architecture: str
     input_size: int
     temperature: float
-    uncertain_below: float
+    set_threshold: float
+    coverage: float
     started_from: str | None
+    initial: str = "scratch"
     data_version: str
     provenance: Provenance
     history: list[dict[str, float]]
@@ -43,8 +47,20 @@ class RegisteredBundle(BaseModel):
 
 
 class PromotionRecord(BaseModel):
-    """The record of a decision."""
+    """The record of a decision.
+
+    Attributes:
+        version: what was decided about.
+        champion_before: the champion that it was compared with; None where there was none.
+        decision: with its rules and figures.
+        decided_at: UTC.
+        test_groups: number of test groups that both models were judged on.
+        left_out_groups: number of test groups that were left out since one of the models knew something of them.
+    """
 
     version: str
     champion_before: str | None
     decision: Decision
+    decided_at: datetime = Field(default_factory=lambda: datetime.now(UTC))
+    test_groups: int = 0
+    left_out_groups: int = 0

@@ -4,8 +4,10 @@ No active run is kept anywhere: two runs in one process never mix, and every run
 """
 
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +20,30 @@ EXPERIMENT = "brain-tumor-classifier"
 MODEL_NAME = "brain-tumor-classifier"
 CHAMPION = "champion"
 CHALLENGER = "challenger"
+MAX_ROWS = 1000
+"""Of what the server is asked for at a time."""
+
+
+@dataclass(frozen=True)
+class RecordedRun:
+    """What MLflow holds of a run: the newest point of each metric, and its parameters and tags as text."""
+
+    run_id: str
+    created_at: datetime
+    metrics: dict[str, float]
+    params: dict[str, str]
+    tags: dict[str, str]
+
+
+@dataclass(frozen=True)
+class RegisteredVersion:
+    """A version of the registered model; `run` is None where the run was erased."""
+
+    version: str
+    created_at: datetime
+    aliases: tuple[str, ...]
+    tags: dict[str, str]
+    run: RecordedRun | None
 
 
 class TrackedRun:
@@ -166,6 +192,99 @@ class ModelRegistry:
     def _end(self, run: TrackedRun, status: str) -> None:
         with translated_errors():
             self._client.set_terminated(run.run_id, status)
+
+    def versions(self) -> list[RegisteredVersion]:
+        """Every version of the registered model with its run, the newest first; empty when there is none yet.
+
+        Raises:
+            RegistryError: MLflow is away.
+        """
+        from mlflow.exceptions import MlflowException
+
+        with translated_errors():
+            try:
+                aliases = dict(self._client.get_registered_model(MODEL_NAME).aliases)
+            except MlflowException as exc:
+                if exc.error_code == "RESOURCE_DOES_NOT_EXIST":
+                    return []
+                raise
+            found = self._client.search_model_versions(f"name = '{MODEL_NAME}'")
+        runs = self._runs_of({str(version.run_id) for version in found if version.run_id})
+        registered = [_registered(version, aliases, runs) for version in found]
+        return sorted(registered, key=lambda version: int(version.version), reverse=True)
+
+    def runs_with_tag(self, name: str, value: str) -> list[RecordedRun]:
+        """The finished runs whose tag has this value, the newest first.
+
+        Raises:
+            RegistryError: MLflow is away.
+        """
+        from mlflow.entities import ViewType
+
+        return self._found_runs(f"tags.`{name}` = '{value}' and attributes.status = 'FINISHED'", ViewType.ACTIVE_ONLY)
+
+    def _runs_of(self, run_ids: Iterable[str]) -> dict[str, RecordedRun]:
+        from mlflow.entities import ViewType
+
+        names = ", ".join(f"'{run_id}'" for run_id in sorted(run_ids))
+        found = self._found_runs(f"attributes.run_id IN ({names})", ViewType.ALL) if names else []
+        return {run.run_id: run for run in found}
+
+    def _found_runs(self, query: str, view: int) -> list[RecordedRun]:
+        with translated_errors():
+            found = self._client.search_runs([self._experiment_id()], query, view, max_results=MAX_ROWS)
+        return [_recorded(run) for run in found]
+
+    def set_version_tags(self, version: str, tags: Mapping[str, str]) -> None:
+        """Keep facts about a version, such as what was decided about it.
+
+        Raises:
+            RegistryError: there is no such version, or MLflow is away.
+        """
+        with translated_errors():
+            for name, value in tags.items():
+                self._client.set_model_version_tag(MODEL_NAME, version, name, value)
+
+    def delete_alias(self, alias: str) -> None:
+        """Let an alias point nowhere.
+
+        Raises:
+            RegistryError: MLflow is away.
+        """
+        with translated_errors():
+            self._client.delete_registered_model_alias(MODEL_NAME, alias)
+
+    def files(self, run_id: str, folder: str) -> dict[str, bytes]:
+        """The files that `TrackedRun.log_files` kept under `folder`, by name; none where there are none.
+
+        Raises:
+            RegistryError: there is no such run, or MLflow is away.
+        """
+        with translated_errors(), tempfile.TemporaryDirectory() as temporary:
+            listed = self._client.list_artifacts(run_id, folder)
+            paths = [item.path for item in listed if not item.is_dir]
+            local = {path: self._client.download_artifacts(run_id, path, temporary) for path in paths}
+            return {Path(path).name: Path(file).read_bytes() for path, file in local.items()}
+
+
+def _registered(version: Any, aliases: Mapping[str, str], runs: Mapping[str, RecordedRun]) -> RegisteredVersion:
+    number = str(version.version)
+    return RegisteredVersion(
+        version=number,
+        created_at=_utc(version.creation_timestamp),
+        aliases=tuple(sorted(name for name, of in aliases.items() if str(of) == number)),
+        tags=dict(version.tags),
+        run=runs.get(str(version.run_id)),
+    )
+
+
+def _recorded(run: Any) -> RecordedRun:
+    data, created_at = run.data, _utc(run.info.start_time)
+    return RecordedRun(str(run.info.run_id), created_at, dict(data.metrics), dict(data.params), dict(data.tags))
+
+
+def _utc(milliseconds: int) -> datetime:
+    return datetime.fromtimestamp(milliseconds / 1000, UTC)
 
 
 @contextmanager

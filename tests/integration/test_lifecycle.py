@@ -1,18 +1,22 @@
 """Train, judge, bundle, decide and publish, with a real MLflow, PostgreSQL and bucket, on a few drawn textures."""
 
-import numpy as np
 import pandas as pd
 import pytest
 from sqlalchemy import create_engine
 
-from brain_assets.ml import bundling, deciding, evaluation, tracking
+from brain_assets.ml import bundling, deciding, evaluation, evaluation_report, tracking
 from brain_assets.ml.datasets import image_set, training_data, training_table
 from brain_assets.ml.export import WEIGHTS_FILE
-from brain_assets.ml.promotion import Decision
+from brain_assets.ml.image_facts import KnownImages
+from brain_assets.ml.judging import PromotionInputs, judge
+from brain_assets.ml.metrics_table import metrics_table
+from brain_assets.ml.model_card import split_sizes
+from brain_assets.ml.policy import Decision
+from brain_assets.ml.publishing import Stores
 from brain_assets.ml.records import PromotionRecord
 from brain_assets.ml.registry import CHALLENGER, CHAMPION, ModelRegistry
 from brain_assets.ml.statistics import image_statistics
-from brain_assets.ml.training import TrainingConfig
+from brain_assets.ml.training_data import TrainingConfig
 from brain_core.bundle import CONTENT_FILES, load_bundle, read_champion, sha256
 from brain_core.imaging import encode_png
 from brain_core.labels import CLASSES
@@ -20,6 +24,9 @@ from brain_core.storage import LocalBucket, model_key
 from tests.fixtures_model import textures
 
 COUNT = 48
+PUBLISHED = ["Training"] * 20 + ["Testing"] * 28
+"""Four images that are trained on, the validation and the test images."""
+
 NO_FEEDBACK = pd.DataFrame({"key": [], "label": [], "pixel_sha256": [], "is_used": []}).astype({"is_used": bool})
 
 
@@ -57,12 +64,18 @@ def inputs(bucket, splits, statistics, registry) -> bundling.BundleInputs:
     train, validation = (image_set(table[table["part"] == part], bucket, bucket) for part in ("train", "validation"))
     said: list[str] = []
     with registry.run("training", {}) as run:
-        config = TrainingConfig(epochs=1, min_steps=1, batch_size=8)
-        trained = tracking.train_tracked(run, training_data(train, validation), config, None, said.append)
+        config = TrainingConfig(architecture="compact_cnn", epochs=1, min_steps=1, batch_size=8)
+        data = training_data(train, validation)
+        training = tracking.TrackedTraining(data, config, tracking.table_version(table), None, bucket)
+        trained = tracking.train_tracked(run, training, said.append)
     assert said[0].startswith("epochs: 1 of 1, accuracy")
-    record = tracking.trained_record(run, trained, table, None)
+    record = tracking.trained_record(run, trained, table, training)
     test = image_set(splits[splits["part"] == "test"].assign(origin="source"), bucket, bucket)
-    judged = evaluation.evaluate_model(record, trained.weights, test)
+    manifest = splits[["key"]].assign(published_split=PUBLISHED)
+    known = KnownImages(splits, manifest, pd.DataFrame({"key": []}))
+    judged, answers = evaluation.evaluate_model(record, trained.weights, test, known, bucket)
+    files = evaluation_report.evaluation_files(answers, record, split_sizes(splits))
+    evaluation_report.log_evaluation(registry.existing_run(record.run_id), answers, files)
     return bundling.BundleInputs(record, trained.weights, judged, test, statistics, splits)
 
 
@@ -84,12 +97,33 @@ def promoted(version: str, is_promoted: bool) -> PromotionRecord:
     )
 
 
+def what_is_decided(bundle, inputs) -> PromotionInputs:
+    return PromotionInputs(bundle, inputs.test, inputs.splits, inputs.statistics)
+
+
 def test_the_record_says_what_was_trained_on(inputs):
     assert inputs.model.provenance.source == "own"
     assert not inputs.model.provenance.feedback
     assert inputs.model.started_from is None
     assert len(inputs.model.history) == 1
     assert inputs.evaluation.metrics.images == 16
+
+
+def test_the_evaluation_lies_in_the_run_of_the_training(inputs, registry):
+    run = registry._client.get_run(inputs.model.run_id)
+    figures = inputs.evaluation.metrics
+    assert run.data.metrics["test_accuracy"] == pytest.approx(figures.accuracy.value)
+    assert run.data.metrics["test_mirror_consistency"] == figures.mirror.consistency.value == 1
+    kept = {file.path for file in registry._client.list_artifacts(inputs.model.run_id, "evaluation")}
+    assert {"evaluation/model-card.md", "evaluation/calibration.png", "evaluation/maps-glioma.png"} <= kept
+    assert figures.published_split.images == 28
+    assert figures.published_split.trained_share == pytest.approx(12 / 28)
+
+
+def test_the_version_stands_in_the_metrics_table_with_its_figures(bundle, inputs, registry):
+    row = metrics_table(registry).set_index("version").loc[bundle.version]
+    assert row["accuracy"] == pytest.approx(inputs.evaluation.metrics.accuracy.value)
+    assert row["architecture"] == "compact_cnn"
 
 
 def test_the_bundle_is_whole_equals_keras_and_answers(bundle, bucket, inputs):
@@ -107,31 +141,38 @@ def test_the_bundle_lies_among_the_runs_artifacts(bundle, registry):
 
 
 def test_a_promoted_version_is_published_and_a_tie_keeps_it(bundle, inputs, registry, bucket, engine):
-    first = deciding.decide_promotion(bundle, inputs.test, inputs.statistics, bucket)
+    stores = Stores(engine, registry, bucket)
+    first = deciding.decide_promotion(what_is_decided(bundle, inputs), bucket)
     assert first.champion_before is None
-    deciding.apply_decision(promoted(bundle.version, True), NO_FEEDBACK, "run-1", (engine, registry, bucket))
+    assert (first.test_groups, first.left_out_groups) == (16, 0)
+    assert "test groups (16; at least 20)" in first.decision.reason
+    deciding.apply_decision(promoted(bundle.version, True), "run-1", stores)
     pointer = read_champion(bucket)
     assert pointer.version == bundle.version == registry.alias_version(CHAMPION)
     assert pointer.sha256 == sha256(bucket.read(model_key(bundle.version, "manifest.json")))
     again = bundling.make_bundle(inputs, registry, bucket)
-    tie = deciding.decide_promotion(again, inputs.test, inputs.statistics, bucket)
+    tie = deciding.settle_promotion(what_is_decided(again, inputs), NO_FEEDBACK, "run-2", stores)
     assert tie.champion_before == bundle.version
     assert not tie.decision.is_promoted
     assert "better on the frozen test" in tie.decision.reason
-    deciding.apply_decision(tie, NO_FEEDBACK, "run-2", (engine, registry, bucket))
     assert read_champion(bucket).version == bundle.version
     assert registry.alias_version(CHALLENGER) == again.version
+    kept = registry.files(again.run_id, f"decision/{again.version}")["decision.json"]
+    assert PromotionRecord.model_validate_json(kept) == tie
+    row = metrics_table(registry).set_index("version").loc[again.version]
+    assert row["decision"] == "kept the champion"
 
 
 def test_images_that_the_champion_was_trained_on_do_not_judge(bundle, inputs, bucket):
-    manifest = load_bundle(bucket, bundle.version).manifest
     everything = image_set(inputs.splits.assign(origin="source"), bucket, bucket)
-    fair = deciding._unseen_by(manifest, everything, inputs.statistics, bucket)
-    np.testing.assert_array_equal(fair, (inputs.splits["part"] == "test").to_numpy())
+    all_test = inputs.splits.assign(part="test")
+    judged = judge(PromotionInputs(bundle, everything, all_test, inputs.statistics), [bundle.version], bucket)
+    assert len(judged.evidence.test) == 16
+    assert judged.left_out_groups == COUNT - 16
 
 
 def test_only_a_retraining_with_corrections_starts_from_the_champion(bundle, inputs, registry, bucket, engine):
-    deciding.apply_decision(promoted(bundle.version, True), NO_FEEDBACK, "run-3", (engine, registry, bucket))
+    deciding.apply_decision(promoted(bundle.version, True), "run-3", Stores(engine, registry, bucket))
     corrected = pd.DataFrame({"key": ["data/000.png"], "label": ["glioma"], "pixel_sha256": ["ff"], "is_used": [True]})
     plain, with_feedback = (training_table(inputs.splits, feedback) for feedback in (NO_FEEDBACK, corrected))
     assert tracking.starting_point(bucket, plain, "compact_cnn") is None

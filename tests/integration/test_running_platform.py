@@ -40,6 +40,7 @@ class Home:
             **os.environ,
             "BRAIN_HOME": str(self.path),
             "BRAIN_DAGSTER__PORT": str(self.port),
+            "BRAIN_MODEL__BUNDLED": "false",
             "COLUMNS": "200",
             "PYTHONPATH": str(ROOT),
         }

@@ -18,7 +18,6 @@ from brain_assets.ml import bundling as bundles
 from brain_assets.ml import evaluation as evaluations
 from brain_assets.ml import tracking
 from brain_assets.ml.leakage_page import REPORT_FILE
-from brain_assets.ml.metrics import evaluate
 from brain_assets.ml.records import EvaluatedModel, RegisteredBundle
 from brain_assets.ml.shortcuts import shortcut_plot
 from brain_assets.ml.sources import FolderSource
@@ -26,7 +25,9 @@ from brain_assets.ml.training import TrainedWeights
 from brain_assets.ml.versions import manifest_version
 from brain_assets.resources import BucketResource, RegistryResource
 from brain_core.data_versions import report_key
+from brain_core.imaging import MODEL_SIZE
 from brain_core.storage import LocalBucket
+from tests.fixtures_evaluation import judged_model
 from tests.fixtures_images import distinct_jpeg, ingest_all, write_images
 
 BATCH = "batch-1"
@@ -62,6 +63,12 @@ class Runs:
 
     def existing_run(self, run_id: str) -> Run:
         return Run()
+
+    def versions(self) -> list[Any]:
+        return []
+
+    def runs_with_tag(self, name: str, value: str) -> list[Any]:
+        return []
 
 
 class NoRegistry(RegistryResource):
@@ -139,14 +146,16 @@ def given(name: str, value: Any) -> dg.AssetsDefinition:
 
 def test_a_training_its_judgement_and_its_bundle_say_that_the_images_were_synthetic(assets, monkeypatch):
     zeros = np.zeros(2, np.int64)
-    images = ImageSet(np.zeros((2, 128, 128, 1), np.uint8), zeros, zeros, np.array(["a", "b"]))
-    judged = EvaluatedModel(run_id="r", metrics=evaluate(np.eye(4), np.arange(4), np.arange(4)))
+    images = ImageSet(np.zeros((2, MODEL_SIZE, MODEL_SIZE, 1), np.uint8), zeros, zeros, np.array(["a", "b"]))
+    judged = judged_model(assets.bucket, wrong=(0,))
+    record = EvaluatedModel(run_id="r", metrics=judged.evaluation)
     bundle = RegisteredBundle(version="1", run_id="r", parity=0, gate_threshold=0.8, onnx_mb=1)
-    weights = TrainedWeights(b"weights", "compact_cnn", 128, 1.0, 0.5, [HISTORY])
+    weights = TrainedWeights(b"weights", "compact_cnn", MODEL_SIZE, 1.0, 0.5, 0.95, [HISTORY])
     monkeypatch.setattr(tracking, "train_tracked", lambda *_: weights)
-    monkeypatch.setattr(evaluations, "evaluate_model", lambda *_: judged)
+    monkeypatch.setattr(evaluations, "evaluate_model", lambda *_: (record, judged))
     monkeypatch.setattr(bundles, "make_bundle", lambda *_: bundle)
     tables = {name: assets.values[name] for name in ("training_set", "current_statistics", "dataset_splits")}
+    tables |= {"image_manifest": assets.raw, "annotations": assets.raw[["key"]]}
     inputs = {**tables, "augmented_dataset": images, "transformed_test_set": images}
     made = [training.trained_model, evaluation.model_evaluation, bundling.inference_bundle]
     registry = NoRegistry(uri="unused", timeout_s=1)
@@ -157,6 +166,11 @@ def test_a_training_its_judgement_and_its_bundle_say_that_the_images_were_synthe
     for name in ("trained_model", "model_evaluation", "inference_bundle"):
         (event,) = result.asset_materializations_for_node(name)
         assert event.metadata["source"].value.startswith(SYNTHETIC)
+    shown = result.asset_materializations_for_node("model_evaluation")[0].metadata
+    assert shown["accuracy"].value == judged.evaluation.accuracy.value
+    assert shown["published_split_accuracy"].value == "not assessed"
+    assert [row.data["version"] for row in shown["models"].records] == ["new"]
+    assert {"confusion", "calibration", "maps", "mistakes", "model_card", "by_class", "figures"} <= set(shown)
 
 
 def report(assets: Assets) -> str:

@@ -11,6 +11,7 @@ from brain_assets.defs.automation import (
     _batches,
     _retraining_request,
     _source_sensor,
+    automation,
     ingest_batch,
     model_retraining,
 )
@@ -201,3 +202,8 @@ def test_a_batch_that_was_replaced_before_it_was_read_is_forgotten(instance, tmp
     second = tick(instance, tmp_path / "source", tmp_path / "bucket", first.cursor)
     apply(instance, second)
     assert instance.get_dynamic_partitions(BATCH) == requested(second) != requested(first)
+
+
+def test_the_sensors_are_those_of_the_data_the_feedback_and_the_champion():
+    names = [sensor.name for sensor in automation(load_settings())]
+    assert names == ["source_sensor", "data_flow", "feedback_threshold_sensor", "champion_alias_sensor"]

@@ -3,7 +3,7 @@ from pydantic import ValidationError
 
 from brain_assets.config import AugmentationParameters, SplitParameters, TrainingParameters
 from brain_assets.ml.augmentation import AugmentationConfig
-from brain_assets.ml.training import TrainingConfig
+from brain_assets.ml.training_data import TrainingConfig
 
 
 def test_the_defaults_are_those_of_the_configurations_of_the_functions():

@@ -20,7 +20,7 @@ from brain_assets.ml.datasets import (
     training_table,
 )
 from brain_core.errors import StorageError
-from brain_core.imaging import encode_png
+from brain_core.imaging import MODEL_SIZE, encode_png
 from brain_core.storage import LocalBucket
 from tests.fixtures_images import distinct_pixels
 
@@ -104,7 +104,7 @@ def test_images_lie_on_disk_in_the_order_of_the_table_whatever_the_blocks(tmp_pa
 
 def test_no_rows_give_no_images(tmp_path):
     bucket, table = slices(tmp_path)
-    assert image_set(table.iloc[:0], bucket, bucket).images.shape == (0, 128, 128, 1)
+    assert image_set(table.iloc[:0], bucket, bucket).images.shape == (0, MODEL_SIZE, MODEL_SIZE, 1)
 
 
 def test_a_full_temporary_folder_says_what_to_do(tmp_path, monkeypatch):

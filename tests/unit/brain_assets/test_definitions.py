@@ -8,7 +8,7 @@ ASSETS = {
     "source_images", "raw_images", "image_manifest", "image_statistics", "current_statistics",
     "annotations", "shortcut_audit", "histograms", "duplicate_groups", "dataset_splits", "feedback_set",
     "training_set", "augmented_dataset", "transformed_test_set", "trained_model", "model_evaluation",
-    "inference_bundle", "promotion", "reference_profile", "recent_predictions", "drift_report",
+    "inference_bundle", "promotion", "baseline_model", "reference_profile", "recent_predictions", "drift_report",
 }  # fmt: skip
 
 
@@ -34,6 +34,7 @@ def test_the_assets_are_those_of_the_architecture(definitions):
         ("data_and_model_build", "image_manifest", "drift_report"),
         ("model_retraining", "feedback_set", "image_manifest"),
         ("monitoring", "reference_profile", "promotion"),
+        ("baseline", "baseline_model", "promotion"),
     ],
 )
 def test_a_job_selects_its_part_of_the_one_graph(definitions, job, first, absent):
@@ -63,7 +64,8 @@ def test_what_must_hold_blocks(definitions):
 def test_sensors_and_the_schedule_run_by_default(definitions):
     repository = definitions.get_repository_def()
     assert {s.name for s in repository.sensor_defs} == {
-        "source_sensor", "data_flow", "feedback_threshold_sensor", "success_email", "failure_email",
+        "source_sensor", "data_flow", "feedback_threshold_sensor", "champion_alias_sensor", "success_email",
+        "failure_email",
     }  # fmt: skip
     assert all(s.default_status == dg.DefaultSensorStatus.RUNNING for s in repository.sensor_defs)
     assert all(s.default_status == dg.DefaultScheduleStatus.RUNNING for s in repository.schedule_defs)
@@ -76,6 +78,7 @@ def test_data_flows_down_by_itself_but_batches_and_monitoring_have_their_own_tri
     }
     assert by_hand == {
         "source_images", "raw_images", "image_statistics", "reference_profile", "recent_predictions", "drift_report",
+        "baseline_model",
     }  # fmt: skip
 
 

@@ -4,12 +4,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from brain_assets.ml.confidence import softmax
 from brain_assets.ml.export import (
-    GATE_MARGIN,
-    MAX_GATE_IMAGES,
     WEIGHTS_FILE,
     WeightsRecipe,
-    build_gate,
     bundle_contents,
     bundle_files,
     calibrated_model,
@@ -18,15 +16,16 @@ from brain_assets.ml.export import (
     predict_in_batches,
     reference_table,
 )
+from brain_assets.ml.model import build_model, load_weights
+from brain_assets.ml.networks import mirror_averaged
 from brain_assets.ml.publishing import upload_bundle
-from brain_assets.ml.training import softmax
 from brain_core.bundle import MANIFEST_FILE, SPLIT_FILE, Manifest, OnnxSession, Provenance, load_bundle, sha256
 from brain_core.descriptors import DESCRIPTOR_NAMES, describe, histogram, thumbnail
 from brain_core.errors import BundleError, TrainingError
 from brain_core.imaging import decode, encode_png
 from brain_core.labels import CLASSES
 from brain_core.storage import model_key
-from tests.fixtures_bundle import drawn_slice
+from tests.fixtures_bundle import drawn_slice, tiny_gate
 from tests.fixtures_model import SIZE, textures
 
 TEMPERATURE = 1.7
@@ -69,14 +68,19 @@ def test_parity_tells_when_the_graph_is_of_another_model(quick_training, session
     assert parity(warmer, session, textures(8)[0]) > 1e-3
 
 
-def test_probabilities_are_the_softmax_of_the_tempered_evidence(model, session):
+def test_probabilities_are_the_softmax_of_the_tempered_evidence(quick_training, session):
     images = textures(8)[0]
-    probabilities, _, activation_map = session.run(images)
-    none = CLASSES.index("notumor")
-    odds = (activation_map / activation_map[..., none : none + 1]).sum(axis=(1, 2))
-    odds[:, none] = 1
-    logits = np.log(odds)
-    np.testing.assert_allclose(probabilities, softmax(logits / TEMPERATURE), atol=1e-4)
+    plain = build_model("compact_cnn", SIZE)
+    load_weights(plain, quick_training.trained.weights)
+    logits = mirror_averaged(plain).predict(images, verbose=0)["logits"]
+    np.testing.assert_allclose(session.run(images)[0], softmax(logits / TEMPERATURE), atol=1e-4)
+
+
+def test_a_mirrored_image_has_the_same_answer_and_the_mirrored_map(session):
+    images = textures(8)[0]
+    plain, mirror = session.run(images), session.run(np.ascontiguousarray(images[:, :, ::-1]))
+    np.testing.assert_allclose(plain[0], mirror[0], atol=1e-5)
+    np.testing.assert_allclose(plain[2], mirror[2][:, :, ::-1], atol=1e-5)
 
 
 @pytest.mark.parametrize("count", [1, 3, 130])
@@ -93,36 +97,6 @@ def test_damaged_weights_are_refused():
         calibrated_model(b"damaged", RECIPE)
 
 
-def test_the_gate_passes_validation_images_and_knows_training_images_only():
-    statistics, splits = slices(["train"] * 12 + ["validation"] * 6 + ["test"] * 6)
-    gate = build_gate(statistics, splits)
-    assert len(gate.thumbnails) == len(gate.histograms) == 12
-    known = {picture.tobytes() for picture in gate.thumbnails}
-    assert known == set(statistics["thumbnail"][:12])
-    for picture in statistics["thumbnail"][12:]:
-        assert gate.score(np.frombuffer(picture, np.uint8).reshape(32, 32)) >= gate.threshold
-    checkerboard = (np.indices((32, 32)).sum(axis=0) // 4 % 2 * 255).astype(np.uint8)
-    assert gate.score(checkerboard) < gate.threshold
-
-
-def test_the_gates_threshold_is_just_below_the_least_score_of_a_small_validation_set():
-    statistics, splits = slices(["train"] * 12 + ["validation"] * 3)
-    gate = build_gate(statistics, splits)
-    pictures = [np.frombuffer(picture, np.uint8).reshape(32, 32) for picture in statistics["thumbnail"][12:]]
-    assert gate.threshold == pytest.approx(min(map(gate.score, pictures)) - GATE_MARGIN, abs=0.01)
-
-
-def test_the_gate_knows_one_image_a_group_and_not_more_than_its_limit():
-    statistics, splits = slices(["train"] * 6 + ["validation"] * 2)
-    splits["is_representative"] = [True, False, True, False, True, False, True, True]
-    assert len(build_gate(statistics, splits).thumbnails) == 3
-    many = pd.concat([statistics.assign(key=statistics["key"] + str(n)) for n in range(300)], ignore_index=True)
-    parts = pd.concat([splits.assign(key=splits["key"] + str(n), is_representative=True) for n in range(300)])
-    gate = build_gate(many, parts, seed=1)
-    assert len(gate.thumbnails) == MAX_GATE_IMAGES
-    np.testing.assert_array_equal(gate.thumbnails, build_gate(many, parts, seed=1).thumbnails)
-
-
 def test_the_reference_keeps_the_order_of_the_keys_and_says_what_drift_compares():
     statistics, _ = slices(["test"] * 3)
     probabilities = np.array([[0.7, 0.1, 0.1, 0.1], [0.1, 0.2, 0.6, 0.1]], np.float32)
@@ -135,8 +109,8 @@ def test_the_reference_keeps_the_order_of_the_keys_and_says_what_drift_compares(
 
 
 def test_a_bundle_verifies_loads_and_names_what_was_altered(bucket, onnx, quick_training):
-    statistics, splits = slices(["train"] * 4 + ["validation"] * 2)
-    weights, gate = quick_training.trained.weights, build_gate(statistics, splits)
+    _, splits = slices(["train"] * 4 + ["validation"] * 2)
+    weights, gate = quick_training.trained.weights, tiny_gate()
     contents = bundle_contents(onnx, weights, gate, splits, splits)
     files = bundle_files(contents, manifest("7"))
     assert Manifest.model_validate_json(files[MANIFEST_FILE]).sha256[WEIGHTS_FILE] == sha256(weights)
@@ -156,7 +130,7 @@ def manifest(version: str) -> Manifest:
         created_at="2026-11-01T00:00:00Z",
         input_size=SIZE,
         temperature=TEMPERATURE,
-        uncertain_below=0.5,
+        set_threshold=0.5,
         data_version="drawn",
         code_version="test",
         metrics={},

@@ -10,7 +10,7 @@ from brain_assets.ml.ingestion import MANIFEST_COLUMNS, in_threads, load_tensors
 from brain_assets.ml.sources import FolderSource, SampleSource, Source, SourceImage, SourceImages
 from brain_core.bundle import sha256
 from brain_core.errors import ObjectNotFound, SourceEmpty, SourceMissing, StorageError, UnsupportedImageType
-from brain_core.imaging import decode, encode_png, model_tensor
+from brain_core.imaging import MODEL_SIZE, decode, encode_png, model_tensor
 from brain_core.storage import LocalBucket
 from tests.fixtures_images import distinct_jpeg, distinct_pixels, ingest_all, through_parquet, write_images
 
@@ -152,13 +152,13 @@ def test_tensors_are_the_models_input_in_the_order_of_the_keys(bucket: LocalBuck
     bucket.write("a.jpg", distinct_jpeg(1))
     bucket.write("b.png", encode_png(distinct_pixels(2, size=300)))
     tensors = load_tensors(bucket, ["b.png", "a.jpg"])
-    assert (tensors.shape, tensors.dtype) == ((2, 128, 128, 1), np.uint8)
+    assert (tensors.shape, tensors.dtype) == ((2, MODEL_SIZE, MODEL_SIZE, 1), np.uint8)
     assert np.array_equal(tensors[0], model_tensor(decode(bucket.read("b.png"))))
     assert np.array_equal(tensors[1], model_tensor(decode(bucket.read("a.jpg"))))
 
 
 def test_tensors_of_no_keys_are_empty(bucket: LocalBucket):
-    assert load_tensors(bucket, []).shape == (0, 128, 128, 1)
+    assert load_tensors(bucket, []).shape == (0, MODEL_SIZE, MODEL_SIZE, 1)
 
 
 def test_tensors_of_a_missing_or_undecodable_object_are_an_error(bucket: LocalBucket):

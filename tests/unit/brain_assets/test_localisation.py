@@ -3,7 +3,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from brain_assets.ml.localisation import NO_TUMOUR, cell_targets, energy_in_box, mirrored, peak_in_box, peaks
+from brain_assets.ml.localisation import (
+    ALL_TUMOURS,
+    NO_TUMOUR,
+    cell_targets,
+    energy_in_box,
+    localisation_figures,
+    mirrored,
+    peak_in_box,
+    peaks,
+)
 
 UNKNOWN = np.full((1, 4), np.nan)
 
@@ -68,6 +77,28 @@ def test_energy_is_the_share_of_what_is_positive():
     assert energy_in_box(cells, box(0, 0, 0.5, 0.5))[0] == pytest.approx(0.5)
     assert np.isnan(energy_in_box(cells, UNKNOWN)[0])
     assert np.isnan(energy_in_box(-spot(0, 0), box(0, 0, 1, 1))[0])
+
+
+def test_the_figures_are_those_of_each_class_and_of_all_with_a_box():
+    maps = np.concatenate([spot(1, 1), spot(1, 1), spot(7, 7), spot(1, 1), spot(0, 0)])
+    left = [0.0, 0.0, 0.5, 0.5]
+    boxes = np.array([left, [0.5, 0.5, 1.0, 1.0], left, [np.nan] * 4, left])
+    found = localisation_figures(maps, boxes, np.array([0, 0, 3, 3, NO_TUMOUR]), np.arange(5))
+    assert {name: figures.images for name, figures in found.items()} == {"glioma": 2, "pituitary": 1, ALL_TUMOURS: 3}
+    assert {name: figures.peak_in_box.value for name, figures in found.items()} == pytest.approx(
+        {"glioma": 0.5, "pituitary": 0.0, ALL_TUMOURS: 1 / 3}
+    )
+    assert found["glioma"].energy_in_box.value == pytest.approx(0.5)
+    assert found["glioma"].peak_in_box.low == 0 < found["glioma"].peak_in_box.high == 1
+
+
+def test_without_boxes_nothing_can_be_said_about_where_the_maps_point():
+    assert localisation_figures(spot(1, 1), UNKNOWN, np.array([0]), np.array([0])) == {}
+
+
+def test_a_map_without_evidence_has_a_peak_but_no_energy():
+    (found, _) = localisation_figures(-spot(1, 1), box(0, 0, 1, 1), np.array([0]), np.array([0])).values()
+    assert found.energy_in_box is None
 
 
 sides = st.tuples(st.floats(0, 1), st.floats(0, 1)).map(sorted)

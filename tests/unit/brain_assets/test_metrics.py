@@ -9,7 +9,16 @@ from hypothesis.extra.numpy import arrays
 from PIL import Image
 from sklearn import metrics as sklearn_metrics
 
-from brain_assets.ml.metrics import calibration_error, confusion_png, evaluate, training_curve_png
+from brain_assets.ml.metrics import (
+    calibration_error,
+    class_areas,
+    confusion_png,
+    evaluate,
+    evaluate_subset,
+    expected_calibration_error,
+    training_curve_png,
+)
+from brain_assets.ml.resampling import Resampling
 from brain_core.labels import CLASSES
 
 
@@ -91,18 +100,67 @@ def test_a_class_without_images_has_no_recall_and_does_not_count():
     assert found.balanced_accuracy.value == pytest.approx((1 + 2 / 3) / 2)
 
 
-def test_no_images_are_refused():
+def test_the_area_under_the_curve_is_that_of_scikit_learn_with_ties_too():
+    probabilities, labels = answers(300)
+    rounded = probabilities.round(1)
+    found = evaluate(rounded, labels, np.arange(300))
+    areas = [sklearn_metrics.roc_auc_score(labels == index, rounded[:, index]) for index in range(4)]
+    assert [found.by_class[name].roc_auc.value for name in CLASSES] == pytest.approx(areas)
+    assert found.roc_auc.value == pytest.approx(np.mean(areas))
+
+
+def test_the_areas_of_the_drawn_sets_are_those_of_scikit_learn_with_weights():
+    probabilities, labels = answers(120)
+    resampling = Resampling(np.arange(120) // 3)
+    weights = resampling.weights[7][resampling.members]
+    expected = sklearn_metrics.roc_auc_score(labels == 1, probabilities[:, 1], sample_weight=weights)
+    assert class_areas(probabilities, labels, resampling)[7, 1] == pytest.approx(expected)
+
+
+def test_one_group_of_one_class_has_the_figures_that_there_are():
+    found = evaluate(certain([0, 0, 1]), np.array([0, 0, 0]), np.zeros(3, np.int64))
+    assert found.accuracy.value == found.accuracy.low == found.accuracy.high == pytest.approx(2 / 3)
+    assert found.roc_auc is None
+    assert found.by_class["glioma"].roc_auc is None
+
+
+def test_a_subset_has_the_recall_of_the_classes_that_are_in_it():
+    found = evaluate_subset(np.array([0, 1, 3]), np.array([0, 0, 3]), np.array([5, 5, 9]))
+    assert (found.images, found.components) == (3, 2)
+    assert {name: recall.value for name, recall in found.recall.items()} == {"glioma": 0.5, "pituitary": 1.0}
+    assert found.accuracy.value == pytest.approx(2 / 3)
+    assert found.balanced_accuracy.value == pytest.approx(0.75)
+
+
+def test_the_calibration_error_is_the_one_of_the_evaluation():
+    probabilities, labels = answers(200)
+    error = expected_calibration_error(probabilities, labels)
+    assert error == evaluate(probabilities, labels, np.arange(200)).ece.value
+
+
+def test_a_small_calibration_error_lies_within_its_interval():
+    probabilities, labels = answers(600)
+    ece = evaluate(probabilities, labels, np.arange(600)).ece
+    assert ece.low <= ece.value <= ece.high
+    assert ece.high < 0.1
+
+
+@pytest.mark.parametrize("judged", [evaluate, evaluate_subset])
+def test_no_images_are_refused(judged):
     with pytest.raises(ValueError, match="no images"):
-        evaluate(np.empty((0, 4)), np.empty(0, np.int64), np.empty(0, np.int64))
+        judged(np.empty((0, 4)), np.empty(0, np.int64), np.empty(0, np.int64))
+    with pytest.raises(ValueError, match="no images"):
+        expected_calibration_error(np.empty((0, 4)), np.empty(0, np.int64))
 
 
 @given(arrays(np.int64, st.tuples(st.integers(1, 30), st.just(3)), elements=st.integers(0, 3)))
 def test_every_figure_lies_between_its_bounds_and_in_the_unit_interval(rows):
     labels, predictions, groups = rows.T
     found = evaluate(certain(predictions.tolist()) * 0.97 + 0.0075, labels, groups)
-    for interval in (found.accuracy, found.macro_f1, found.balanced_accuracy, found.ece):
+    for interval in found.intervals().values():
         assert 0 <= interval.low <= interval.high <= 1
         assert 0 <= interval.value <= 1
+    assert found.ece.low <= found.ece.value <= found.ece.high
     assert sum(map(sum, found.confusion)) == len(labels)
 
 

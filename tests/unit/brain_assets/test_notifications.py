@@ -1,16 +1,25 @@
+import email
+import email.policy
 import json
+import socket
 from pathlib import Path
 
 import dagster as dg
+import pandas as pd
 import pytest
+from aiosmtpd.controller import Controller
+from aiosmtpd.handlers import Message
 
-from brain_assets.defs.notifications import failure_email, failure_text, success_email, success_text
+from brain_assets.defs.notifications import failure_email, success_email
+from brain_assets.metadata import table
 from brain_assets.resources import MailResource
+from brain_core.labels import NOTICE
 
 
 @dg.asset
 def promotion() -> dg.MaterializeResult[None]:
-    return dg.MaterializeResult(metadata={"decision": "promoted"})
+    rules = pd.DataFrame([{"name": "ONNX = Keras", "value": "1e-07", "limit": "at most 1e-04", "passed": True}])
+    return dg.MaterializeResult(metadata={"version": "7", "decision": "promoted", "rules": table(rules)})
 
 
 @dg.asset
@@ -45,7 +54,9 @@ def end(asset: dg.AssetsDefinition, job: str) -> None:
 
 
 def mails(home: Path) -> list[str]:
-    return [path.read_bytes().decode() for path in sorted((home / "outbox").glob("*.eml"))]
+    files = [path.read_bytes() for path in sorted((home / "outbox").glob("*.eml"))]
+    messages = [email.message_from_bytes(data, policy=email.policy.default) for data in files]
+    return [f"{message['Subject']}\n{message.get_content()}".replace("\r\n", "\n") for message in messages]
 
 
 def events(home: Path) -> list[dict]:
@@ -55,8 +66,14 @@ def events(home: Path) -> list[dict]:
 def test_a_run_that_came_to_a_decision_is_mailed_about_and_logged(home):
     end(promotion, "data_and_model_build")
     (mail,) = mails(home)
-    assert "data_and_model_build succeeded" in mail
+    assert mail.startswith(
+        "Brain Assets: data_and_model_build succeeded: promoted\ndata_and_model_build succeeded after "
+    )
+    assert "What was made\n  promotion" in mail
     assert "decision: promoted" in mail
+    assert "ONNX = Keras  1e-07  at most 1e-04  yes" in mail
+    assert "brain-tumor-classifier/versions/7" in mail
+    assert NOTICE in mail
     (event,) = events(home)
     assert (event["event"]["outcome"], event["brain"]["run"]["job"]) == ("success", "data_and_model_build")
 
@@ -82,17 +99,54 @@ def test_a_run_that_failed_is_mailed_about_with_its_step_and_reason_and_logged(h
     assert "broken: " in event["message"]
 
 
-def test_the_success_mail_has_the_figures_the_decision_and_the_links():
-    metadata = {"model_evaluation": {"accuracy": 0.9}, "promotion": {"decision": "promoted"}, "histograms": {"rows": 4}}
-    text = success_text("data_and_model_build", "run-1", metadata)
-    assert "data_and_model_build succeeded" in text
-    assert "accuracy: 0.9" in text
-    assert "decision: promoted" in text
-    assert "rows" not in text
-    assert "/runs/run-1" in text
+def logged(home: Path, action: str) -> list[dict]:
+    return [event for event in events(home) if event.get("event", {}).get("action") == action]
 
 
-def test_the_failure_mail_names_each_step_with_its_reason():
-    text = failure_text("model_retraining", "run-2", {"trained_model": "The loss became nan."})
-    assert "trained_model: The loss became nan." in text
-    assert "stays in use" in text
+@pytest.mark.parametrize(("asset", "outcome"), [(promotion, "success"), (broken, "failure")])
+def test_a_mail_that_cannot_be_sent_fails_nothing_and_is_logged(home, monkeypatch, asset, outcome):
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        monkeypatch.setenv("BRAIN_MAIL__SMTP_HOST", "127.0.0.1")
+        monkeypatch.setenv("BRAIN_MAIL__SMTP_PORT", str(probe.getsockname()[1]))
+        end(asset, "data_and_model_build")
+    assert [event["event"]["outcome"] for event in logged(home, "run")] == [outcome]
+    (event,) = logged(home, "mail")
+    assert event["event"]["outcome"] == "failure"
+    assert "did not take 'Brain Assets: data_and_model_build" in event["message"]
+
+
+def test_a_full_outbox_fails_nothing(home):
+    (home / "outbox").write_text("a file in the way")
+    end(promotion, "data_and_model_build")
+    assert len(logged(home, "mail")) == 1
+
+
+class Inbox(Message):
+    """Keeps what arrives."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.arrived: list = []
+
+    def handle_message(self, message) -> None:
+        self.arrived.append(message)
+
+
+def test_the_decision_reaches_a_real_mail_server(home, monkeypatch):
+    inbox = Inbox()
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    server = Controller(inbox, hostname="127.0.0.1", port=port)
+    server.start()
+    try:
+        for name, value in {"SMTP_HOST": "127.0.0.1", "SMTP_PORT": str(port), "SMTP_TLS": "false"}.items():
+            monkeypatch.setenv(f"BRAIN_MAIL__{name}", value)
+        end(promotion, "model_retraining")
+    finally:
+        server.stop()
+    (message,) = inbox.arrived
+    assert message["Subject"] == "Brain Assets: model_retraining succeeded: promoted"
+    assert "ONNX = Keras" in message.get_payload(decode=True).decode()
+    assert mails(home) == []

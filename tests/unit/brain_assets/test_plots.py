@@ -13,6 +13,8 @@ from brain_assets.ml.plots import (
     class_balance,
     contact_sheet,
     histograms_by_class,
+    reliability_diagram,
+    roc_curves,
 )
 from brain_core.descriptors import histogram
 from tests.fixtures_images import distinct_pixels
@@ -103,6 +105,23 @@ def test_before_and_after_without_boxes_shows_images_from_first_to_last():
     sheet = np.asarray(opened(before_and_after(images, originals=12, shown=3)).convert("L")).astype(int)
     assert sheet[48, 48::98] == pytest.approx([0, 100, 220], abs=8)
     assert sheet[98 + 48, 48::98] == pytest.approx([0, 100, 220], abs=8)
+
+
+def test_the_reliability_diagram_shows_both_before_and_after_scaling():
+    rng = np.random.default_rng(0)
+    probabilities = rng.dirichlet(np.full(4, 0.5), 200)
+    labels = rng.integers(0, 4, 200)
+    same = opened(reliability_diagram(probabilities, probabilities, labels))
+    other = opened(reliability_diagram(probabilities, np.full((200, 4), 0.25), labels))
+    assert same.size == (640, 360)
+    assert same.tobytes() != other.tobytes()
+
+
+def test_roc_curves_are_drawn_of_the_classes_that_can_be_told_from_others():
+    probabilities = np.eye(4)[[0, 1, 2, 3, 0]] * 0.9 + 0.025
+    all_classes = opened(roc_curves(probabilities, np.array([0, 1, 2, 3, 1])))
+    one_class = opened(roc_curves(probabilities[:1], np.array([0])))
+    assert len(_hues(all_classes)) > len(_hues(one_class))
 
 
 def _hues(picture: Image.Image) -> set[int]:

@@ -2,66 +2,17 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
+from brain_assets.ml.checkpoints import Checkpoint
+from brain_assets.ml.confidence import fit_calibration, softmax, weighted_loss
 from brain_assets.ml.localisation import peak_in_box
 from brain_assets.ml.model import build_model, load_weights
-from brain_assets.ml.training import TrainingData, class_weights, fit_temperature, softmax, train, vary_intensity
-from brain_core.errors import TrainingError
+from brain_assets.ml.networks import mirror_averaged
+from brain_assets.ml.trainer import Attempt, EpochCallback, predicted_logits
+from brain_assets.ml.training import train
+from brain_assets.ml.training_data import TrainingData
+from brain_core.errors import RegistryError, TrainingError
 from tests.fixtures_model import QUICK, texture_data, textures
-
-STRENGTHS = st.floats(0, 0.5)
-
-
-@given(st.lists(st.integers(0, 3), max_size=50))
-def test_class_weights_balance_the_classes(more):
-    labels = np.array([0, 1, 2, 3, *more])
-    weights = class_weights(labels)
-    totals = [weights[index] * (labels == index).sum() for index in range(4)]
-    np.testing.assert_allclose(totals, len(labels) / 4)
-
-
-def test_a_class_without_images_is_named():
-    with pytest.raises(TrainingError, match="no image of notumor, pituitary"):
-        class_weights(np.array([0, 1, 1]))
-
-
-@given(STRENGTHS, st.integers(0, 100))
-def test_varied_intensities_keep_the_order_of_the_grey_values(strength, seed):
-    images = np.arange(256, dtype=np.uint8).reshape(1, 16, 16, 1).repeat(3, axis=0)
-    varied = vary_intensity(images, strength, np.random.default_rng(seed))
-    assert (varied.dtype, varied.shape) == (np.uint8, images.shape)
-    assert (np.diff(varied.reshape(3, -1).astype(int), axis=1) >= 0).all()
-
-
-def test_no_strength_varies_nothing_and_some_varies_each_image_differently():
-    images = textures(1)[0].repeat(2, axis=0)
-    rng = np.random.default_rng(0)
-    np.testing.assert_array_equal(vary_intensity(images, 0.0, rng), images)
-    first, second = vary_intensity(images, 0.2, rng)
-    assert (first != second).any()
-
-
-@given(st.floats(-50, 50), st.floats(-1e4, 1e4))
-def test_softmax_sums_to_one_and_ignores_an_offset(spread, offset):
-    logits = np.array([[0.0, spread, 1.0, -spread]])
-    probabilities = softmax(logits + offset)
-    assert probabilities.sum() == pytest.approx(1)
-    np.testing.assert_allclose(probabilities, softmax(logits), atol=1e-6)
-
-
-@pytest.mark.parametrize("temperature", [0.5, 1.0, 3.0])
-def test_the_temperature_that_made_the_labels_is_found(temperature):
-    rng = np.random.default_rng(0)
-    logits = rng.normal(0, 4, (4000, 4))
-    cumulative = softmax(logits / temperature).cumsum(axis=1)
-    labels = (rng.random((4000, 1)) > cumulative).sum(axis=1).clip(0, 3)
-    assert fit_temperature(logits, labels) == pytest.approx(temperature, rel=0.1)
-
-
-def test_a_perfect_validation_set_gives_the_least_temperature_and_not_zero():
-    assert 0.2 <= fit_temperature(5 * np.eye(4), np.arange(4)) < 0.22
 
 
 def test_a_training_learns_and_tells_of_every_epoch(quick_training):
@@ -71,15 +22,14 @@ def test_a_training_learns_and_tells_of_every_epoch(quick_training):
     assert history[-1]["loss"] < history[0]["loss"]
     assert [(epoch, epochs) for epoch, epochs, _ in quick_training.told] == [(1, 4), (2, 4), (3, 4), (4, 4)]
     assert quick_training.told[0][2].keys() == {
-        "loss", "cell_loss", "total_loss", "accuracy",
-        "val_loss", "val_cell_loss", "val_total_loss", "val_accuracy", "learning_rate",
+        "loss", "cell_loss", "accuracy", "val_loss", "val_accuracy", "learning_rate",
     }  # fmt: skip
 
 
 def test_boxes_teach_the_model_where_to_look():
     images, labels = textures(64, seed=4)
     discs = labels == 1
-    boxes = np.full((64, 4), np.nan)
+    boxes = np.full((64, 4), np.nan, np.float32)
     for index in np.flatnonzero(discs):
         rows, columns = np.nonzero(images[index, ..., 0] > 120)
         boxes[index] = [columns.min() / 32, rows.min() / 32, (columns.max() + 1) / 32, (rows.max() + 1) / 32]
@@ -96,18 +46,72 @@ def test_the_weights_are_those_of_the_best_epoch_and_the_figures_fit_them(quick_
     trained, data = quick_training.trained, quick_training.data
     model = build_model(trained.architecture, trained.input_size)
     load_weights(model, trained.weights)
-    logits = model.predict(data.validation_images, verbose=0)["logits"]
-    loss = -np.log(softmax(logits)[np.arange(len(logits)), data.validation_labels]).mean()
+    logits = predicted_logits(mirror_averaged(model), data.validation_images)
     best = [row["val_loss"] for row in trained.history[len(trained.history) // 2 :]]
-    assert loss == pytest.approx(min(best), rel=1e-3)
-    assert fit_temperature(logits, data.validation_labels) == pytest.approx(trained.temperature, rel=1e-3)
-    confidence = softmax(logits / trained.temperature).max(axis=1)
-    assert (confidence < trained.uncertain_below).mean() <= 0.1
+    assert weighted_loss(logits / trained.temperature, data.validation_labels) <= min(best) + 1e-3
+    again = fit_calibration(logits, data.validation_labels)
+    assert again.temperature == pytest.approx(trained.temperature, rel=0.1)
+    np.testing.assert_allclose(again.offsets, 0, atol=0.5)
+    probabilities = softmax(logits / trained.temperature)
+    covered = probabilities[np.arange(len(logits)), data.validation_labels] >= trained.set_threshold
+    assert covered.mean() >= trained.coverage
 
 
 def test_a_retraining_starts_from_the_given_weights(quick_training):
-    resumed = train(quick_training.data, replace(QUICK, epochs=1), initial_weights=quick_training.trained.weights)
-    assert resumed.history[0]["loss"] < quick_training.trained.history[1]["loss"]
+    again = train(quick_training.data, replace(QUICK, epochs=1), initial_weights=quick_training.trained.weights)
+    assert again.history[0]["loss"] < quick_training.trained.history[0]["loss"]
+
+
+class KeptCheckpoints:
+    """Checkpoints in memory."""
+
+    def __init__(self) -> None:
+        self.data: bytes | None = None
+
+    def load(self, mark: str) -> Checkpoint | None:
+        found = Checkpoint.from_bytes(self.data) if self.data else None
+        return found if found is not None and found.mark == mark else None
+
+    def save(self, checkpoint: Checkpoint) -> None:
+        self.data = checkpoint.to_bytes()
+
+    def clear(self) -> None:
+        self.data = None
+
+
+def cut_off_after(epochs: int) -> EpochCallback:
+    def told(epoch: int, *_: object) -> None:
+        if epoch == epochs:
+            raise RegistryError("MLflow went away.")
+
+    return told
+
+
+@pytest.mark.parametrize("epochs", [1, 3, 4])
+def test_a_training_that_was_cut_off_goes_on_and_ends_as_if_it_had_not_been(quick_training, epochs):
+    kept = KeptCheckpoints()
+    with pytest.raises(RegistryError):
+        train(quick_training.data, QUICK, Attempt(cut_off_after(epochs), kept, "same"))
+    told: list[int] = []
+    resumed = train(quick_training.data, QUICK, Attempt(lambda epoch, *_: told.append(epoch), kept, "same"))
+    assert told == list(range(epochs + 1, 5))
+    assert kept.data is not None
+    assert [row["epoch"] for row in resumed.history] == [1, 2, 3, 4]
+    for mine, theirs in zip(resumed.history, quick_training.trained.history, strict=True):
+        assert mine == pytest.approx(theirs, rel=0.02, abs=1e-3)
+    assert resumed.temperature == pytest.approx(quick_training.trained.temperature, rel=0.05)
+
+
+def test_a_checkpoint_of_another_training_or_a_damaged_one_is_left_alone(quick_training):
+    kept = KeptCheckpoints()
+    with pytest.raises(RegistryError):
+        train(quick_training.data, QUICK, Attempt(cut_off_after(1), kept, "one"))
+    damaged = KeptCheckpoints()
+    damaged.data = (kept.data or b"")[:5000]
+    for store, mark in ((kept, "another"), (damaged, "one")):
+        told: list[int] = []
+        train(quick_training.data, replace(QUICK, epochs=1), Attempt(lambda epoch, *_: told.append(epoch), store, mark))  # noqa: B023
+        assert told == [1]
 
 
 def test_a_small_data_set_is_passed_over_for_the_least_steps_and_the_same_seed_gives_the_same_model():

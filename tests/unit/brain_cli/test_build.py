@@ -240,3 +240,9 @@ def test_verification_finds_what_is_missing_or_failed():
         "dataset_splits: check no_duplicate_crosses_a_split (blocking) failed",
         "duplicate_groups: check other was not run",
     ]
+
+
+def test_what_is_made_by_hand_is_neither_made_at_the_start_nor_missed():
+    baseline = AssetState("baseline_model", False, group="baseline")
+    assert jobs_to_run([AssetState("promotion", True), baseline]) == []
+    assert verify(FakeDagster([baseline])) == []

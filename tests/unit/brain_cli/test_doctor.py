@@ -1,3 +1,4 @@
+import re
 import socket
 import threading
 from collections.abc import Iterator
@@ -77,6 +78,12 @@ def test_what_does_not_run_is_off_not_missing(findings):
     assert findings["mail"].detail.startswith("not set")
     assert findings["champion"].state == "off"
     assert findings["platform"] == Finding("platform", "off", "does not run; start it with `brain up`")
+
+
+def test_the_champion_is_told_with_who_made_it_so(champion_bucket):
+    finding = look(bucket={"uri": str(champion_bucket.root)})["champion"]
+    assert finding.state == "ok"
+    assert re.fullmatch(r"version 1, since \d{4}-\d\d-\d\d \d\d:\d\d UTC, by test", finding.detail)
 
 
 @pytest.mark.parametrize("name", ["dagit", "mlflow server", "serving", "dashboard"])

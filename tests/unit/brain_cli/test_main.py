@@ -39,10 +39,16 @@ COMMANDS = [
     ["elk", "setup"],
     ["data", "versions"],
     ["data", "show"],
+    ["models", "list"],
+    ["models", "show"],
+    ["models", "promote"],
+    ["predict"],
+    ["evaluate"],
+    ["explain"],
 ]
 
 
-@pytest.mark.parametrize("command", [[], ["db"], ["elk"], ["data"], *COMMANDS], ids=" ".join)
+@pytest.mark.parametrize("command", [[], ["db"], ["elk"], ["data"], ["models"], *COMMANDS], ids=" ".join)
 def test_every_command_has_help(command):
     result = CliRunner().invoke(app, [*command, "--help"])
     assert result.exit_code == 0

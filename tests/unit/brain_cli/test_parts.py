@@ -1,6 +1,14 @@
 from pathlib import Path
 
-from brain_cli.parts import DAGSTER_YAML, ROOT, RUN_MARK, code_socket, platform_environment, platform_parts
+from brain_cli.parts import (
+    DAGSTER_YAML,
+    ROOT,
+    RUN_MARK,
+    bundled_model_part,
+    code_socket,
+    platform_environment,
+    platform_parts,
+)
 from brain_core.settings import load_settings
 
 URLS = {name: f"postgresql://postgres:@/{name}?host=/tmp/x" for name in ("brain", "mlflow", "dagster")}
@@ -46,8 +54,13 @@ def test_every_process_carries_the_mark_of_its_home(tmp_path):
 
 
 def test_parts_wait_only_for_parts_that_start():
-    parts = platform_parts(load_settings(), "")
+    parts = [*platform_parts(load_settings(), ""), bundled_model_part()]
     assert {name for part in parts for name in part.after} <= {part.name for part in parts}
+
+
+def test_only_the_bundled_model_does_one_thing_and_ends():
+    assert bundled_model_part().ends
+    assert [part.name for part in platform_parts(load_settings(), "") if part.ends] == []
 
 
 def test_the_path_of_the_socket_stays_short_enough_for_unix():

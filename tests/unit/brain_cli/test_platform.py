@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 from filelock import FileLock
 
+from brain_assets.ml import pretrained
 from brain_cli.parts import RUN_MARK, platform_parts
-from brain_cli.platform import only_one, refuse_taken_ports, running_platform, stop_leftovers
+from brain_cli.platform import first_model, only_one, refuse_taken_ports, running_platform, stop_leftovers
 from brain_cli.processes import ProcessId
 from brain_cli.record import PartRecord, PlatformRecord, write_record
 from brain_core.errors import AlreadyRunning, PortTaken, StartupError
@@ -97,3 +98,30 @@ def test_what_a_killed_platform_left_is_stopped_and_named(tmp_path):
         assert sorted(stop_leftovers(tmp_path)) == ["dagster-daemon", f"process {unknown.pid}"]
     assert not (tmp_path / "platform.json").exists()
     assert stop_leftovers(tmp_path) == []
+
+
+@pytest.fixture
+def bundled(monkeypatch, pretrained_folder):
+    monkeypatch.setattr(pretrained.has_pretrained, "__defaults__", (pretrained_folder,))
+
+
+def test_the_bundled_model_is_published_where_there_is_no_champion_yet(bundled, tmp_path):
+    said: list[str] = []
+    assert [part.name for part in first_model(load_settings(home=tmp_path), said.append)] == ["bundled-model"]
+    assert said == []
+
+
+def test_the_bundled_model_is_left_out_where_there_is_a_champion(bundled, champion_bucket):
+    assert first_model(load_settings(bucket={"uri": str(champion_bucket.root)}), pytest.fail) == []
+
+
+def test_the_bundled_model_is_left_out_where_it_is_not_wanted(bundled, tmp_path):
+    assert first_model(load_settings(home=tmp_path, model={"bundled": False}), pytest.fail) == []
+
+
+def test_an_installation_without_a_model_is_told_in_one_line(monkeypatch, tmp_path):
+    monkeypatch.setattr(pretrained.has_pretrained, "__defaults__", (tmp_path / "nothing",))
+    said: list[str] = []
+    assert first_model(load_settings(home=tmp_path), said.append) == []
+    assert len(said) == 1
+    assert "the first one that is built becomes the champion" in said[0]

@@ -176,6 +176,21 @@ def test_the_records_tell_what_runs(supervisor):
     assert after.process.find() is not None
 
 
+def test_a_process_that_does_one_thing_is_ready_when_it_ended_well(supervisor):
+    ready: list[str] = []
+    once = python("once", "import time; time.sleep(0.5)", outcome="It is done")
+    after = python("after", "import time; print('up', flush=True); time.sleep(60)", ready_line="up", after=("once",))
+    supervisor.start_in_order([once, after], 20, lambda part: ready.append(part.name) if part else None)
+    assert ready == ["once", "after"]
+    supervisor.check()
+    assert [record.name for record in supervisor.records()] == ["after"]
+
+
+def test_a_process_that_does_one_thing_and_fails_is_named_with_its_last_lines(supervisor):
+    with pytest.raises(ProcessDied, match=r"once ended with code 3(.|\n)*no room"):
+        supervisor.start_in_order([python("once", "print('no room'); exit(3)", outcome="done")], 20, lambda part: None)
+
+
 def test_a_log_that_grows_is_bounded_while_it_is_written(supervisor, tmp_path, monkeypatch):
     monkeypatch.setattr("brain_cli.part_logs.PartLog.bound.__defaults__", (1000,))
     supervisor.start(python("talker", "import time; print('x' * 5000, flush=True); time.sleep(60)"))

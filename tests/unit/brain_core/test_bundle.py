@@ -20,6 +20,8 @@ from brain_core.gate import Gate
 from brain_core.labels import CLASSES
 from brain_core.storage import CHAMPION_KEY, model_key, write_json
 
+SIZE = 64
+
 
 class FixedSession:
     """Answers with class 2, whose map has its evidence in one corner."""
@@ -35,9 +37,9 @@ def manifest(**changes) -> Manifest:
     values = {
         "version": "1",
         "created_at": datetime(2026, 1, 1, tzinfo=UTC),
-        "input_size": 128,
+        "input_size": SIZE,
         "temperature": 1.0,
-        "uncertain_below": 0.8,
+        "set_threshold": 0.8,
         "data_version": "d",
         "code_version": "c",
         "metrics": {},
@@ -60,7 +62,7 @@ def gate() -> Gate:
 
 def test_a_prediction_has_the_map_of_its_own_class(gate):
     bundle = InferenceBundle(manifest(), FixedSession(), gate)
-    (inference,) = bundle.predict(np.zeros((1, 128, 128, 1), np.uint8))
+    (inference,) = bundle.predict(np.zeros((1, SIZE, SIZE, 1), np.uint8))
     assert inference.predicted_class == "notumor"
     assert inference.activation_map.tolist() == [[1, 0], [0, 0]]
     assert bundle.is_uncertain(inference)

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from brain_core.errors import ImageTooLarge, InvalidImage, UndecodableImage, UnsupportedImageType
-from brain_core.imaging import Encoding, ImageLimits, decode, encode_jpeg, encode_png, model_tensor
+from brain_core.imaging import MODEL_SIZE, Encoding, ImageLimits, decode, encode_jpeg, encode_png, model_tensor
 
 
 def encoded(image: Image.Image, image_format: str = "PNG", **options) -> bytes:
@@ -206,7 +206,7 @@ def test_damage_anywhere_in_a_jpeg_gives_an_image_or_one_of_our_errors(position,
 
 def test_the_model_tensor_has_the_contracts_shape():
     tensor = model_tensor(decode(encode_png(ramp(300, 200))))
-    assert tensor.shape == (128, 128, 1)
+    assert tensor.shape == (MODEL_SIZE, MODEL_SIZE, 1)
     assert tensor.dtype == np.uint8
 
 
@@ -214,9 +214,9 @@ def test_fractions_mean_the_same_place_before_and_after():
     image = np.zeros((200, 100), np.uint8)
     image[150:160, 20:25] = 255
     tensor = model_tensor(decode(encode_png(image)))[..., 0]
-    rows, columns = np.mgrid[0:128, 0:128] + 0.5
-    assert (rows * tensor).sum() / tensor.sum() / 128 == pytest.approx(0.775, abs=0.01)
-    assert (columns * tensor).sum() / tensor.sum() / 128 == pytest.approx(0.225, abs=0.01)
+    rows, columns = np.mgrid[0:MODEL_SIZE, 0:MODEL_SIZE] + 0.5
+    assert (rows * tensor).sum() / tensor.sum() / MODEL_SIZE == pytest.approx(0.775, abs=0.01)
+    assert (columns * tensor).sum() / tensor.sum() / MODEL_SIZE == pytest.approx(0.225, abs=0.01)
 
 
 def test_equal_channels_give_the_very_grey_values_and_no_spread():

@@ -111,6 +111,33 @@ def test_untrusted_certificate_is_refused(smtp, tmp_path, certificate):
         open_mailer(settings(tmp_path, smtp_host="127.0.0.1", smtp_port=port)).send("Hello", "text")
 
 
+def test_on_the_port_for_it_the_connection_is_encrypted_from_the_start(smtp, tmp_path, certificate, monkeypatch):
+    key, chain = certificate
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(chain, key)
+    monkeypatch.setenv("SSL_CERT_FILE", str(chain))
+    inbox = Inbox()
+    port = smtp(inbox, ssl_context=context)
+    monkeypatch.setattr("brain_core.mail.IMPLICIT_TLS_PORT", port)
+    open_mailer(settings(tmp_path, smtp_host="127.0.0.1", smtp_port=port)).send("Hello", "text")
+    assert len(inbox.messages) == 1
+
+
+def test_a_password_that_is_not_ascii_is_a_delivery_error_that_does_not_tell_it(smtp, tmp_path):
+    port = smtp(Inbox(), auth_required=True, auth_require_tls=False, authenticator=login)
+    options = {"smtp_host": "127.0.0.1", "smtp_port": port, "smtp_tls": False, "smtp_user": "user"}
+    with pytest.raises(DeliveryError, match="did not take 'Hello'") as caught:
+        open_mailer(settings(tmp_path, **options, smtp_password="geheim-ü")).send("Hello", "text")
+    assert "geheim" not in str(caught.value)
+
+
+def test_a_sender_may_have_a_name(tmp_path):
+    open_mailer(settings(tmp_path, sender="Brain Assets <brain@example.org>")).send("Hello", "text")
+    [file] = (tmp_path / "outbox").iterdir()
+    message = email.message_from_bytes(file.read_bytes(), policy=email.policy.default)
+    assert message["Message-ID"].endswith("@example.org>")
+
+
 def test_server_without_starttls_gets_nothing(smtp, tmp_path):
     inbox = Inbox()
     with pytest.raises(DeliveryError, match="STARTTLS"):

@@ -1,4 +1,5 @@
 import logging
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -7,7 +8,7 @@ from brain_core.errors import ModelUnavailable, StorageError
 from brain_core.gate import Gate
 from brain_core.storage import CHAMPION_KEY
 from serving.champion import ChampionWatch
-from tests.fixtures_bundle import promote, publish_bundle, tiny_model, upload_bundle
+from tests.fixtures_bundle import promote, publish_bundle, tiny_gate, tiny_model, upload_bundle
 from tests.fixtures_serving import wait_until
 
 
@@ -77,7 +78,9 @@ def test_promoting_an_older_version_goes_back_to_it(champion_bucket):
 
 
 def empty_gate():
-    return Gate(np.zeros((1, 32, 32), np.uint8), np.zeros((1, 9), np.float32), 0.5).to_bytes()
+    gate = tiny_gate()
+    narrow = np.zeros((len(gate.known.histograms), 9), np.float16)
+    return Gate(replace(gate.known, histograms=narrow), gate.trees, 0.5).to_bytes()
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,67 @@
+"""The machine's cores: how many there are, and work spread over them."""
+
+import os
+from collections import deque
+from collections.abc import Callable, Generator, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from typing import TypeVar
+
+from brain_cli.interrupts import held_back
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+WAITING_FOR_EACH_THREAD = 4
+"""Results that may wait for an earlier, slower one before a thread waits too."""
+
+
+def usable_cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+@contextmanager
+def own_threads_only() -> Iterator[None]:
+    """Let NumPy's linear algebra stay in the thread that calls it.
+
+    Its own threads wait by spinning, and take the cores from ours: comparing an image with 1,500 thumbnails took 8 ms
+    of processor time in place of 0.4.
+    """
+    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+
+    with threadpool_limits(limits=1, user_api="blas"):
+        yield
+
+
+def in_order(function: Callable[[Item], Result], items: Iterable[Item], threads: int) -> Generator[Result, None, None]:
+    """Map in threads; the results come in the order of the items.
+
+    Few items are in work at a time, however many there are. When the caller stops, or a call raises, what has not
+    begun is dropped and what has begun is waited for. A signal that arrives meanwhile takes effect between two
+    results.
+
+    Args:
+        function: called in the threads; what it raises is raised here.
+        items: taken one by one, as threads become free.
+        threads: how many.
+    """
+    executor = ThreadPoolExecutor(threads, thread_name_prefix="image")
+    pending: deque[Future[Result]] = deque()
+    try:
+        for item in items:
+            # A signal's exception in the middle of the pool's own code would leave one of its locks taken for ever.
+            with held_back():
+                pending.append(executor.submit(function, item))
+            if len(pending) >= threads * WAITING_FOR_EACH_THREAD:
+                yield _first_of(pending)
+        while pending:
+            yield _first_of(pending)
+    finally:
+        with held_back():
+            executor.shutdown(cancel_futures=True)
+
+
+def _first_of(pending: deque[Future[Result]]) -> Result:
+    with held_back():
+        return pending.popleft().result()

@@ -1,0 +1,100 @@
+import dagster as dg
+
+from brain_assets.defs.run_mail import AssetReport, RunReport, asset_report, subject, text, text_table
+from brain_core.labels import NOTICE
+
+RULES = [
+    {"name": "macro-F1 difference", "value": "+0.0200", "limit": "at least -0.01", "passed": True},
+    {"name": "recall of glioma", "value": "-0.1000 (p = 0.0010)", "limit": "not both", "passed": False},
+]
+MODELS = [
+    {"version": "2", "macro_f1": "0.91 (0.88 to 0.93)", "roc_auc": None},
+    {"version": "1", "macro_f1": "0.89 (0.86 to 0.92)", "roc_auc": None},
+]
+DECISION = AssetReport(
+    {"version": "2", "decision": "kept the champion", "reason": "The champion 1 stays: recall of glioma."},
+    {"rules": RULES, "metrics_table": MODELS},
+)
+
+
+def report(**other) -> RunReport:
+    told = {
+        "job": "data_and_model_build",
+        "run_id": "run-1",
+        "duration_s": 125.2,
+        "assets": {"model_evaluation": AssetReport({"accuracy": 0.9}), "promotion": DECISION},
+        "failures": {},
+        "dagster_url": "http://dagit",
+        "mlflow_url": "http://mlflow",
+    }
+    return RunReport(**{**told, **other})
+
+
+def test_a_success_tells_what_ran_the_figures_the_decision_with_its_rules_and_where_to_look():
+    told = text(report())
+    assert told.startswith("data_and_model_build succeeded after 2 min 5 s.")
+    assert "What was made\n  model_evaluation, promotion" in told
+    assert "accuracy: 0.9" in told
+    assert "decision: kept the champion\n  reason: The champion 1 stays: recall of glioma." in told
+    assert "Run: http://dagit/runs/run-1" in told
+    assert "Decision: http://dagit/assets/promotion" in told
+    assert "Models: http://mlflow/#/models/brain-tumor-classifier/versions/2" in told
+    lines = told.splitlines()
+    (failing,) = [line for line in lines if "recall of glioma" in line and "p = " in line]
+    assert failing.endswith("NO")
+    assert any(line.split() == ["version", "macro_f1"] for line in lines)
+    assert any(line.strip().startswith("2        0.91 (0.88 to 0.93)") for line in lines)
+    assert NOTICE not in told, "the mailer adds it, once"
+
+
+def test_a_failure_tells_each_step_with_its_reason_and_what_was_found_before():
+    told = text(
+        report(
+            failures={"promotion": "MLflow is away.", "x": "y"}, assets={"model_evaluation": AssetReport({"ece": 0.02})}
+        )
+    )
+    assert told.startswith("data_and_model_build failed after 2 min 5 s. What was there before stays in use.")
+    assert "promotion: MLflow is away.\nx: y" in told
+    assert "ece: 0.02" in told
+    assert "/assets/promotion" not in told
+    assert told.endswith("Models: http://mlflow/#/models/brain-tumor-classifier")
+
+
+def test_a_run_that_made_nothing_can_be_told():
+    told = text(report(failures={"run": "out of memory"}, assets={}, duration_s=None))
+    assert told.startswith("data_and_model_build failed. ")
+    assert "What was made" not in told
+
+
+def test_the_subject_says_how_it_ended_and_what_was_decided():
+    assert subject(report()) == "Brain Assets: data_and_model_build succeeded: kept the champion"
+    assert subject(report(assets={})) == "Brain Assets: data_and_model_build succeeded"
+    assert subject(report(failures={"a": "b"})) == "Brain Assets: data_and_model_build FAILED"
+
+
+def test_a_table_has_the_columns_that_say_something():
+    assert text_table([{"a": 1, "b": None, "c": True}, {"a": 22, "b": None, "c": False}]) == [
+        "a   c", "--  ---", "1   yes", "22  NO",
+    ]  # fmt: skip
+    assert text_table([]) == []
+    assert text_table([{"a": None}]) == []
+
+
+def test_a_long_cell_is_cut_and_a_long_reason_is_not():
+    assert text_table([{"a": "x" * 100}])[2] == "x" * 71 + "…"
+    reason = "x" * 400
+    assert reason in text(report(assets={"promotion": AssetReport({"decision": "promoted", "reason": reason})}))
+
+
+def test_of_an_assets_metadata_pictures_and_json_stay_in_dagit():
+    records = [dg.TableRecord({"name": "a", "passed": True})]
+    metadata = {
+        "decision": dg.MetadataValue.text("promoted"),
+        "accuracy": dg.MetadataValue.float(0.9),
+        "rules": dg.MetadataValue.table(records),
+        "picture": dg.MetadataValue.md("x" * 5000),
+        "paths": dg.MetadataValue.json({"a": 1}),
+    }
+    found = asset_report(metadata)
+    assert found.values == {"decision": "promoted", "accuracy": 0.9}
+    assert found.tables == {"rules": [{"name": "a", "passed": True}]}
