@@ -4,7 +4,6 @@ import pytest
 
 from brain_assets.ml.export import WeightsRecipe, calibrated_model
 from brain_assets.ml.model import ARCHITECTURES, BASELINE, build_model, load_weights, weights_bytes
-from brain_assets.ml.networks import mirror_averaged, shift_evidence
 from brain_core.errors import TrainingError
 from brain_core.imaging import MODEL_SIZE
 from brain_core.labels import CLASSES
@@ -44,15 +43,6 @@ def test_the_baseline_is_the_replaced_systems_network_and_has_no_map():
         calibrated_model(weights_bytes(model), WeightsRecipe(BASELINE, MODEL_SIZE, 1.0))
 
 
-def test_a_head_and_its_mirror_image_have_one_answer_and_mirrored_maps(model):
-    averaged, images = mirror_averaged(model), textures(8)[0]
-    plain, mirror = answers(averaged, images), answers(averaged, images[:, :, ::-1].copy())
-    np.testing.assert_allclose(plain["logits"], mirror["logits"], atol=1e-5)
-    np.testing.assert_allclose(plain["activation_map"], mirror["activation_map"][:, :, ::-1], atol=1e-5)
-    cells = [answers(model, images)["cells"], answers(model, images[:, :, ::-1].copy())["cells"][:, :, ::-1]]
-    np.testing.assert_allclose(plain["cells"], np.mean(cells, axis=0), atol=1e-4)
-
-
 def test_the_decision_is_made_from_the_map_and_from_nothing_else(model):
     found = answers(model, textures(8)[0])
     odds = np.exp(found["cells"]).sum(axis=(1, 2))
@@ -75,15 +65,6 @@ def test_the_map_of_no_tumour_is_least_where_a_tumour_is_likeliest(model):
     likeliest = np.exp(found["cells"][..., TUMOURS]).sum(axis=-1).reshape(8, -1).argmax(axis=1)
     np.testing.assert_array_equal(none.argmin(axis=1), likeliest)
     assert (none.sum(axis=1) <= 1 + 1e-4).all()
-
-
-def test_what_is_added_to_the_evidence_is_added_to_the_logits_and_leaves_the_map():
-    model, images = build_model("twin_map", 32), textures(4)[0]
-    before, offsets = answers(model, images), np.array([0.5, -1.0, 0.0, 2.0])
-    shift_evidence(model, offsets)
-    after = answers(model, images)
-    np.testing.assert_allclose(after["logits"], before["logits"] + offsets, atol=1e-4)
-    np.testing.assert_allclose(after["activation_map"][..., TUMOURS], before["activation_map"][..., TUMOURS], atol=1e-5)
 
 
 def test_a_fresh_model_sees_a_tumour_nowhere(model):

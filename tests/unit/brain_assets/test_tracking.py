@@ -2,7 +2,6 @@ from dataclasses import replace
 
 import pytest
 
-from brain_assets.ml.checkpoints import Checkpoint
 from brain_assets.ml.tracking import CHECKPOINT_KEY, BucketCheckpoints, TrackedTraining, train_tracked
 from brain_core.errors import RegistryError
 from tests.fixtures_model import QUICK, texture_data
@@ -51,4 +50,3 @@ def test_a_training_on_other_data_or_with_another_configuration_starts_anew(trai
 def test_a_damaged_checkpoint_is_none(bucket):
     bucket.write(CHECKPOINT_KEY, b"not an archive")
     assert BucketCheckpoints(bucket).load("mark") is None
-    assert Checkpoint.from_bytes(b"") is None

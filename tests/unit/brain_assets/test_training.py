@@ -3,15 +3,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from brain_assets.ml.checkpoints import Checkpoint
-from brain_assets.ml.confidence import fit_calibration, softmax, weighted_loss
+from brain_assets.ml.confidence import softmax, weighted_loss
 from brain_assets.ml.localisation import peak_in_box
 from brain_assets.ml.model import build_model, load_weights
 from brain_assets.ml.networks import mirror_averaged
-from brain_assets.ml.trainer import Attempt, EpochCallback, predicted_logits
+from brain_assets.ml.trainer import predicted_logits
 from brain_assets.ml.training import train
 from brain_assets.ml.training_data import TrainingData
-from brain_core.errors import RegistryError, TrainingError
+from brain_core.errors import TrainingError
 from tests.fixtures_model import QUICK, texture_data, textures
 
 
@@ -49,9 +48,6 @@ def test_the_weights_are_those_of_the_best_epoch_and_the_figures_fit_them(quick_
     logits = predicted_logits(mirror_averaged(model), data.validation_images)
     best = [row["val_loss"] for row in trained.history[len(trained.history) // 2 :]]
     assert weighted_loss(logits / trained.temperature, data.validation_labels) <= min(best) + 1e-3
-    again = fit_calibration(logits, data.validation_labels)
-    assert again.temperature == pytest.approx(trained.temperature, rel=0.1)
-    np.testing.assert_allclose(again.offsets, 0, atol=0.5)
     probabilities = softmax(logits / trained.temperature)
     covered = probabilities[np.arange(len(logits)), data.validation_labels] >= trained.set_threshold
     assert covered.mean() >= trained.coverage
@@ -60,58 +56,6 @@ def test_the_weights_are_those_of_the_best_epoch_and_the_figures_fit_them(quick_
 def test_a_retraining_starts_from_the_given_weights(quick_training):
     again = train(quick_training.data, replace(QUICK, epochs=1), initial_weights=quick_training.trained.weights)
     assert again.history[0]["loss"] < quick_training.trained.history[0]["loss"]
-
-
-class KeptCheckpoints:
-    """Checkpoints in memory."""
-
-    def __init__(self) -> None:
-        self.data: bytes | None = None
-
-    def load(self, mark: str) -> Checkpoint | None:
-        found = Checkpoint.from_bytes(self.data) if self.data else None
-        return found if found is not None and found.mark == mark else None
-
-    def save(self, checkpoint: Checkpoint) -> None:
-        self.data = checkpoint.to_bytes()
-
-    def clear(self) -> None:
-        self.data = None
-
-
-def cut_off_after(epochs: int) -> EpochCallback:
-    def told(epoch: int, *_: object) -> None:
-        if epoch == epochs:
-            raise RegistryError("MLflow went away.")
-
-    return told
-
-
-@pytest.mark.parametrize("epochs", [1, 3, 4])
-def test_a_training_that_was_cut_off_goes_on_and_ends_as_if_it_had_not_been(quick_training, epochs):
-    kept = KeptCheckpoints()
-    with pytest.raises(RegistryError):
-        train(quick_training.data, QUICK, Attempt(cut_off_after(epochs), kept, "same"))
-    told: list[int] = []
-    resumed = train(quick_training.data, QUICK, Attempt(lambda epoch, *_: told.append(epoch), kept, "same"))
-    assert told == list(range(epochs + 1, 5))
-    assert kept.data is not None
-    assert [row["epoch"] for row in resumed.history] == [1, 2, 3, 4]
-    for mine, theirs in zip(resumed.history, quick_training.trained.history, strict=True):
-        assert mine == pytest.approx(theirs, rel=0.02, abs=1e-3)
-    assert resumed.temperature == pytest.approx(quick_training.trained.temperature, rel=0.05)
-
-
-def test_a_checkpoint_of_another_training_or_a_damaged_one_is_left_alone(quick_training):
-    kept = KeptCheckpoints()
-    with pytest.raises(RegistryError):
-        train(quick_training.data, QUICK, Attempt(cut_off_after(1), kept, "one"))
-    damaged = KeptCheckpoints()
-    damaged.data = (kept.data or b"")[:5000]
-    for store, mark in ((kept, "another"), (damaged, "one")):
-        told: list[int] = []
-        train(quick_training.data, replace(QUICK, epochs=1), Attempt(lambda epoch, *_: told.append(epoch), store, mark))  # noqa: B023
-        assert told == [1]
 
 
 def test_a_small_data_set_is_passed_over_for_the_least_steps_and_the_same_seed_gives_the_same_model():

@@ -19,6 +19,7 @@ from brain_core.errors import BundleError, ModelUnavailable
 from brain_core.gate import Gate
 from brain_core.labels import CLASSES
 from brain_core.storage import CHAMPION_KEY, model_key, write_json
+from tests.fixtures_bundle import tiny_gate
 
 SIZE = 64
 
@@ -57,7 +58,7 @@ def publish(bucket, made: Manifest) -> None:
 
 @pytest.fixture
 def gate() -> Gate:
-    return Gate(np.zeros((1, 32, 32), np.uint8), np.zeros((1, 256), np.float32), 0.5)
+    return tiny_gate()
 
 
 def test_a_prediction_has_the_map_of_its_own_class(gate):
