@@ -79,7 +79,7 @@ def test_a_signal_in_the_middle_of_the_pools_code_does_not_lock_it(monkeypatch, 
 
     def enter_and_be_interrupted(condition: threading.Condition) -> bool:
         is_taken = enter(condition)
-        if threading.current_thread() is threading.main_thread() and next(entered) == moment:
+        if threading.get_ident() == threading.main_thread().ident and next(entered) == moment:
             signal.raise_signal(signal.SIGINT)
         return is_taken
 
