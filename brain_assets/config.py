@@ -48,9 +48,13 @@ class TrainingParameters(dg.Config):
 
     # The same defaults as `TrainingConfig`, held by a test.
 
-    architecture: str = Field("twin_map", description="A name of `brain_assets.ml.model`, not the baseline's.")
+    architecture: str | None = Field(
+        None, description="A name of `brain_assets.ml.model`. Default: twin_map; compact_cnn for the synthetic sample."
+    )
     initial: str = Field("imagenet", pattern="^(imagenet|scratch)$", description="Weights to start from.")
-    epochs: int = Field(26, ge=1, le=500, description="At most so many passes over the duplicate groups.")
+    epochs: int | None = Field(
+        None, description="At most so many passes over the duplicate groups. Default: 26; 10 for the synthetic sample."
+    )
     min_steps: int = Field(120, ge=1, description="A small data set is passed over as often as these steps take.")
     batch_size: int = Field(16, ge=1, le=1024)
     learning_rate: float = Field(1.5e-3, gt=0, le=1, description="The greatest; it rises, then falls as a cosine.")
@@ -60,8 +64,8 @@ class TrainingParameters(dg.Config):
     variation: float = Field(1.0, ge=0, le=3, description="Strength of the random variation; 0 only mirrors.")
     seed: int = 0
 
-    def to_training(self) -> "TrainingConfig":
-        """The same for `brain_assets.ml`."""
-        from brain_assets.ml.training_data import TrainingConfig
+    def to_training(self, source: str) -> "TrainingConfig":
+        """The same for `brain_assets.ml`; what is not given follows from the source of the images."""
+        from brain_assets.ml.training_data import config_for
 
-        return TrainingConfig(**self.model_dump())
+        return config_for(source, **{name: value for name, value in self.model_dump().items() if value is not None})

@@ -29,11 +29,11 @@ def trained_model(
 
     validation = image_set(training_set[training_set["part"] == "validation"], bucket.data(), bucket.inference())
     data = training_data(augmented_dataset, validation)
-    start = tracking.starting_point(bucket.data(), training_set, config.architecture)
+    how = config.to_training(source_of(training_set))
+    start = tracking.starting_point(bucket.data(), training_set, how.architecture)
     tags = {"dagster_run_id": context.run_id, "source": source_of(training_set)}
-    training = tracking.TrackedTraining(
-        data, config.to_training(), tracking.table_version(training_set), start, bucket.data()
-    )
+    version = tracking.table_version(training_set)
+    training = tracking.TrackedTraining(data, how, version, start, bucket.data())
     with registry.open().run(context.job_name, tags) as run:
         trained = tracking.train_tracked(run, training, context.log.info)
     bucket.data().write(WEIGHTS_KEY, trained.weights)

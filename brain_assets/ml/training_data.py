@@ -1,7 +1,7 @@
 """What a training is given: the images, and how to train on them."""
 
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -44,6 +44,15 @@ class TrainingConfig:
     cell_weight: float = 1.0
     variation: float = 1.0
     seed: int = 0
+
+
+SAMPLE_DEFAULTS = {"architecture": "compact_cnn", "epochs": 10}
+"""Drawn slices are learned by a small network in seconds; nobody should wait for more at the first start."""
+
+
+def config_for(source: str, **changes: Any) -> TrainingConfig:
+    """The defaults for images of a source (`sample`, `public` or `own`), with what is to be otherwise."""
+    return TrainingConfig(**{**(SAMPLE_DEFAULTS if source == "sample" else {}), **changes})
 
 
 @dataclass(frozen=True)

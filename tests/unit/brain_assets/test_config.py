@@ -8,12 +8,20 @@ from brain_assets.ml.training_data import TrainingConfig
 
 def test_the_defaults_are_those_of_the_configurations_of_the_functions():
     assert AugmentationParameters().to_augmentation() == AugmentationConfig()
-    assert TrainingParameters().to_training() == TrainingConfig()
+    assert TrainingParameters().to_training("own") == TrainingConfig()
 
 
 def test_what_is_changed_reaches_the_functions():
     assert AugmentationParameters(copies=3).to_augmentation() == AugmentationConfig(copies=3)
-    assert TrainingParameters(epochs=3).to_training() == TrainingConfig(epochs=3)
+    assert TrainingParameters(epochs=3).to_training("public") == TrainingConfig(epochs=3)
+
+
+def test_the_synthetic_sample_is_learned_by_the_small_network_unless_another_is_asked_for():
+    sample = TrainingParameters().to_training("sample")
+    assert (sample.architecture, sample.epochs) == ("compact_cnn", 10)
+    assert TrainingParameters(architecture="lite0_map", epochs=2).to_training("sample") == TrainingConfig(
+        architecture="lite0_map", epochs=2
+    )
 
 
 @pytest.mark.parametrize("values", [{"shear_degrees": 11}, {"copies": -1}, {"zoom_share": 2}])

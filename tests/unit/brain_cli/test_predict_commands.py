@@ -181,7 +181,10 @@ def test_a_signal_ends_it_in_order(many, bundle, number, code):
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, bufsize=0) as process:
         first = process.stdout.readline()
         process.send_signal(number)
-        rest, said = process.communicate(timeout=60)
+        try:
+            rest, said = process.communicate(timeout=60)
+        finally:
+            process.kill()
     assert process.returncode == code
     assert said.decode().splitlines()[1:] == ["Stopped."]
     records = [json.loads(line) for line in (first + rest).splitlines()]
