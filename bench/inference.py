@@ -274,10 +274,10 @@ def show(figures: dict[str, Any], missed: list[str]) -> None:
     for name, rates in figures["images_a_second"].items():
         table.add_row(name, *(f"{rate:.0f}" for rate in rates.values()))
     console.print(table)
-    table = Table("model", "MB", "1 thread ms", "2 threads ms", "labels that flip", "right", title=figures["images"])
+    table = Table("model", "MB", "p50 ms", "processor ms", "labels that flip", "right", title=figures["images"])
     for name, one in figures["variants"].items():
         flips = f"{one['labels_that_flip']} of {one['judged']}"
-        times = (f"{one[f'{threads}_threads_p50_ms']:.1f}" for threads in THREADS)
+        times = (f"{one[name_of]:.1f}" for name_of in ("p50_ms", "processor_ms"))
         table.add_row(name, f"{one['bytes'] / 1e6:.2f}", *times, flips, f"{one['right']:.3f}")
     console.print(table)
     sizes = f"bundle {figures['bundle_bytes'] / 1e6:.2f} MB, Keras weights {figures['weights_bytes'] / 1e6:.2f} MB"
