@@ -233,10 +233,7 @@ def variant(model: bytes, shipped: bytes, judged: LabelledImages, runs: int) -> 
     classes = answers.argmax(axis=-1)
     return {
         "bytes": len(model),
-        **{
-            f"{threads}_threads_p50_ms": onnx_times(model, judged.images, threads, runs)["p50_ms"]
-            for threads in THREADS
-        },
+        **onnx_times(model, judged.images, 1, runs),
         "judged": len(classes),
         "labels_that_flip": int((classes != reference.argmax(axis=-1)).sum()),
         "largest_difference": float(np.abs(answers - reference).max()),

@@ -52,7 +52,7 @@ class GateConfig:
     fewest_negatives: int = 800
     most_negatives: int = 7000
     other_heads: int = 300
-    strong_copies: int = 1
+    strong_copies: int = 2
     folds: int = 3
     refused: float = 0.006
     refused_strongly: float = 0.08

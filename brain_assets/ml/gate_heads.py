@@ -23,7 +23,7 @@ SLIGHT = VariationConfig(curve_share=0.0, occluded_share=0.0, strip_share=0.0, b
 """As the same scanners would show other patients."""
 
 STRONG = VariationConfig(
-    rotation_degrees=20, zoom=0.3, stretch=0.25, gamma=0.5, curve_share=0.1, strip_share=0.25, occluded_share=0.0
+    rotation_degrees=20, zoom=0.3, stretch=0.25, gamma=0.5, curve_share=0.2, strip_share=0.25, occluded_share=0.0
 )
 """As other scanners and programs might."""
 

@@ -13,7 +13,7 @@ from numpy.random import Generator
 from numpy.typing import NDArray
 from PIL import Image, ImageFilter
 
-from brain_assets.ml.gate_canvas import SIZE, Floats, X, Y, blob, fractal, paint, scanned, smooth, stretched
+from brain_assets.ml.gate_canvas import SIZE, Floats, blob, fractal, paint, scanned, smooth, stretched
 from brain_assets.ml.gate_drawings import DRAWINGS, page
 from brain_core.imaging import resize
 
@@ -103,38 +103,30 @@ def _double(head: Floats, rng: Generator) -> Floats:
     return np.maximum(head, np.roll(head, shift, (0, 1))) if rng.random() < 0.5 else np.roll(head, shift, (0, 1))
 
 
-def _depth(body: NDArray[np.bool_], rng: Generator) -> Floats:
-    """Distance below the skin in pixels, 0 outside the body."""
+def _depth(head: Floats, rng: Generator) -> Floats:
+    """Distance below the skin in pixels, 0 outside the head."""
     from scipy import ndimage
 
-    return np.asarray((ndimage.distance_transform_edt(body) + 0.6 * smooth(rng, 12)) * body, np.float32)
-
-
-def _body(head: Floats) -> NDArray[np.bool_]:
-    """The head without the air in and around it."""
-    from scipy import ndimage
-
-    body = np.asarray(ndimage.binary_fill_holes(ndimage.uniform_filter(head, 5) > 0.08))
+    body = ndimage.binary_fill_holes(ndimage.uniform_filter(head, 5) > 0.08)
     labels, count = ndimage.label(body)
-    return np.asarray(labels == np.bincount(labels[body]).argmax()) if count else body
-
-
-def _egg(rng: Generator) -> NDArray[np.bool_]:
-    """The outline of an axial slice: longer than wide, wider behind; as large as the picture or smaller."""
-    long = rng.uniform(0.7, 0.97)
-    wide = long * rng.uniform(0.7, 0.95) * (1 + rng.uniform(0, 0.15) * Y)
-    return np.asarray(np.hypot(X / wide, Y / long) + 0.01 * smooth(rng, 5) < 1)
+    if count:
+        body = labels == np.bincount(labels[body]).argmax()
+    depth = ndimage.distance_transform_edt(body)
+    return np.asarray((depth + 0.6 * smooth(rng, 12)) * body, np.float32)
 
 
 def _tomogram(head: Floats, rng: Generator) -> Floats:
-    """CT of a head: skin that is hardly seen, a closed white skull, even grey brain with darker fluid."""
-    depth = _depth(_egg(rng) if rng.random() < 0.6 else _body(head), rng)
-    skin, skull = rng.uniform(0.5, 7), rng.uniform(3.5, 10) * (1 + 0.25 * smooth(rng, 4))
-    brain, contrast = rng.uniform(0.3, 0.75), rng.uniform(0, 0.8)
-    picture = np.where(depth > 0, brain * rng.choice([rng.uniform(0, 0.15), rng.uniform(0.3, 1)]), rng.uniform(0, 0.03))
+    """CT of a head: thin grey skin, thick white skull, even grey brain with darker fluid."""
+    depth = _depth(head, rng)
+    skin, skull = rng.uniform(1.5, 7), rng.uniform(3.5, 10)
+    brain = rng.uniform(0.25, 0.85)
+    tissue = _blurred(head, rng.uniform(0.5, 3))
+    contrast = rng.uniform(0, 0.8)
+    picture = np.where(depth > 0, brain * rng.uniform(0.5, 1.1), rng.uniform(0, 0.03))
     picture = np.where(depth > skin, rng.uniform(0.85, 1.0), picture)
-    inside = np.clip((depth - skin - np.maximum(skull, 2)) / 1.5, 0, 1)
-    picture = paint(picture, inside, brain + contrast * _relief(head, inside, rng) + 0.02 * smooth(rng, 40))
+    inside = np.clip((depth - skin - skull) / 1.5, 0, 1)
+    middle = tissue[inside > 0.5].mean() if (inside > 0.5).any() else 0.0
+    picture = paint(picture, inside, brain + contrast * (tissue - middle) + 0.02 * smooth(rng, 40))
     for _ in range(int(rng.integers(0, 3))):
         spot = blob(rng, tuple(rng.uniform(-0.4, 0.4, 2)), tuple(rng.uniform(0.04, 0.3, 2)), 0.1)
         picture = paint(picture, spot * inside, rng.choice([brain * 0.4, brain + 0.2, brain * 0.7]))
@@ -143,24 +135,19 @@ def _tomogram(head: Floats, rng: Generator) -> Floats:
         picture = paint(picture, base * inside, rng.choice([0.0, 0.95]))
     if rng.random() < 0.3:
         picture = _with_headrest(picture, rng)
-    return np.clip(picture + (picture > 0.05) * rng.normal(0, rng.uniform(0.0, 0.04), picture.shape), 0, 1)
-
-
-def _relief(head: Floats, inside: Floats, rng: Generator) -> Floats:
-    """How the slice's tissue differs from its mean, without its skull where the outline is another one."""
-    tissue = _blurred(head, rng.uniform(0.5, 3))
-    within = inside > 0.5
-    return tissue - (tissue[within].mean() if within.any() else 0.0)
+    return np.clip(picture + rng.normal(0, rng.uniform(0.0, 0.04), picture.shape), 0, 1)
 
 
 def _with_headrest(picture: Floats, rng: Generator) -> Floats:
-    arc = np.abs(np.hypot(X, Y) - rng.uniform(0.9, 1.05)) < rng.uniform(0.01, 0.03)
-    return np.where(arc & (Y > 0.3), rng.uniform(0.2, 1), picture)
+    y, x = np.mgrid[-1 : 1 : SIZE * 1j, -1 : 1 : SIZE * 1j]
+    arc = np.abs(np.hypot(x, y) - rng.uniform(0.9, 1.05)) < rng.uniform(0.01, 0.03)
+    return np.where(arc & (y > 0.3), rng.uniform(0.2, 1), picture)
 
 
 def _foreign_inside(head: Floats, rng: Generator) -> Floats:
     """A head's outline and skin, filled with something that is no brain."""
-    share = np.clip((_depth(_body(head), rng) - rng.uniform(2, 10)) / 3, 0, 1)
+    depth = _depth(head, rng)
+    share = np.clip((depth - rng.uniform(2, 10)) / 3, 0, 1)
     stuff = rng.uniform(0.1, 0.8) + rng.uniform(0, 0.2) * smooth(rng, 10)
     if rng.random() < 0.4:
         stuff = fractal(rng, rng.uniform(0.2, 2.0))
@@ -177,17 +164,17 @@ ALTERATIONS: dict[str, tuple[Alteration, ...]] = {
     "distorted": (_warped, _unrolled, _phase_noise),
     "reduced": (_pixelated, _silhouette, _contours),
     "figure": (_figure,),
-    "tomogram": (_tomogram,),
-    "foreign_inside": (_foreign_inside,),
+    "tomogram": (_tomogram, _tomogram, _tomogram, _tomogram),
+    "foreign_inside": (_foreign_inside, _foreign_inside),
 }
 """Kinds of pictures made from MRI slices, and how."""
 
 WEIGHTS = {
-    "tomogram": 5.0,
+    "tomogram": 3.0,
     "foreign_inside": 2.0,
     "body": 2.5,
     "close_up": 2.0,
-    "heart": 3.5,
+    "heart": 3.0,
     "radiograph": 2.0,
     "scope": 1.5,
 }

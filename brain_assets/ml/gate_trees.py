@@ -26,9 +26,9 @@ class TreeConfig:
         seed: of the choice of examples and features.
     """
 
-    count: int = 400
-    leaves: int = 8
-    learning_rate: float = 0.05
+    count: int = 300
+    leaves: int = 12
+    learning_rate: float = 0.1
     rows: float = 0.5
     columns: float = 0.3
     fewest: int = 10

@@ -63,7 +63,7 @@ def test_a_run_that_was_erased_leaves_its_version_in_the_table(registry):
 
 
 def test_people_read_the_figures_with_their_intervals(table):
-    shown = readable(table)
+    shown = readable(table.iloc[[0, 1, -1]])
     assert list(shown.columns) == [*ABOUT, "accuracy"]
     assert shown["accuracy"].tolist()[:2] == ["", "0.500 (0.400 to 0.600)"]
     assert shown["accuracy"].tolist()[-1] == "0.300"

@@ -13,6 +13,7 @@ from sqlalchemy import create_engine, text
 from brain_core.contracts import CreatedPrediction
 from brain_core.descriptors import DESCRIPTOR_NAMES
 from brain_core.errors import ApiError
+from brain_core.imaging import MODEL_SIZE
 from brain_core.labels import CLASSES, CONSENT_VERSION, NOTICE
 from tests.fixtures_bundle import drawn_slice, photograph_jpeg, slice_jpeg
 from tests.fixtures_serving import request_events, wait_until
@@ -86,7 +87,7 @@ def test_a_slice_is_classified_and_kept(http, images, rows, label):
     assert images.read(key) == data
     (row,) = rows()
     assert (row["id"], row["image_key"], row["consent_version"]) == (prediction.id, key, CONSENT_VERSION)
-    assert (row["width"], row["height"], len(row["embedding"])) == (160, 160, 64)
+    assert (row["width"], row["height"], len(row["embedding"])) == (160, 160, (MODEL_SIZE // 16) ** 2)
     assert set(row["descriptors"]) == set(DESCRIPTOR_NAMES)
     assert row["explanation"]["peak"] == list(prediction.explanation.peak)
 
