@@ -54,8 +54,8 @@ FRACTIONS = (0.69, 0.10, 0.21)
 
 ARCHITECTURE = "twin_map"
 MEMBERS = (
-    TrainingConfig("compact_cnn", epochs=90, patience=30),
-    TrainingConfig("lite0_map", epochs=18, seed=1),
+    TrainingConfig("compact_cnn", epochs=90, patience=15),
+    TrainingConfig("lite0_map", epochs=12, seed=1),
 )
 """Trained alone, since the one that starts from nothing needs more epochs and each of its epochs takes a quarter."""
 
