@@ -80,7 +80,7 @@ class Storage:
         with self.engine.connect() as connection:
             return int(connection.scalar(text(f"SELECT count(*) FROM {table}")) or 0)
 
-    def keys(self) -> list[str]:
+    def image_keys(self) -> list[str]:
         return list(self.images.keys("InferenceLogs/"))
 
     def sweep(self) -> None:
@@ -89,4 +89,4 @@ class Storage:
 
     def is_whole(self) -> bool:
         """Each row has its image, and no image is without a row."""
-        return sorted(key for key in self.rows().values() if key) == self.keys()
+        return sorted(key for key in self.rows().values() if key) == self.image_keys()

@@ -65,7 +65,9 @@ def test_a_failed_delivery_pauses_longer_each_time_and_says_why(store, outbox, e
             outbox.deliver_one(refuse)
         assert outbox.deliver_one(refuse) is False
         with engine.begin() as connection:
-            query = "SELECT attempts, extract(epoch FROM next_attempt_at - now()) AS pause, last_error FROM image_outbox"
+            query = (
+                "SELECT attempts, extract(epoch FROM next_attempt_at - now()) AS pause, last_error FROM image_outbox"
+            )
             row = connection.execute(text(query)).one()
             assert (row.attempts, row.last_error) == (attempt, "The bucket is away.")
             pauses.append(float(row.pause))

@@ -102,7 +102,7 @@ def test_a_crash_during_a_correction_neither_loses_nor_doubles_the_image(setting
         assert_all_there(client, storage, [(data, kept)])
         assert client.feedback(kept.id, kept.access_token, "pituitary").revision == 1
         assert_all_there(client, storage, [(data, kept)])
-    assert storage.keys() == [f"InferenceLogs/ImageLogsWithFeedback/pituitary/{kept.id}.jpg"]
+    assert storage.image_keys() == [f"InferenceLogs/ImageLogsWithFeedback/pituitary/{kept.id}.jpg"]
     assert storage.count("stray_image") == 0
 
 
@@ -114,7 +114,7 @@ def test_a_crash_during_an_erasure_still_erases(settings, storage):
     with running_api(settings) as url, BrainClient(url) as client, pytest.raises(AlreadyErased):
         client.get(kept.id, kept.access_token)
     storage.sweep()
-    assert storage.keys() == []
+    assert storage.image_keys() == []
     assert storage.count("stray_image") == 0
 
 

@@ -121,7 +121,9 @@ def test_an_id_tells_its_time_and_its_key():
     assert upload_id(f"{UUID(int=5)}.jpg") is None
 
 
-@pytest.mark.parametrize("length", [timedelta(seconds=1), timedelta(minutes=10), timedelta(days=3), timedelta(days=9000)])
+@pytest.mark.parametrize(
+    "length", [timedelta(seconds=1), timedelta(minutes=10), timedelta(days=3), timedelta(days=9000)]
+)
 def test_few_prefixes_cover_a_period(length):
     until = datetime(2026, 11, 28, 12, tzinfo=UTC)
     since = until - length

@@ -6,7 +6,9 @@ from brain_core.idempotency import IdempotencyKey, KeyedToken
 KEY = "7f2c9f0e-5b1d-4c55-8f6a-0d9a54a3a4b1"
 
 
-@pytest.mark.parametrize("key", ["", "short", "x" * 256, "with a space in it", "umlaut-ä-0123456789", "tab\t0123456789012"])
+@pytest.mark.parametrize(
+    "key", ["", "short", "x" * 256, "with a space in it", "umlaut-ä-0123456789", "tab\t0123456789012"]
+)
 def test_keys_that_are_no_good_are_refused(key):
     with pytest.raises(IdempotencyKeyInvalid, match="16 to 255"):
         IdempotencyKey(key)
