@@ -290,7 +290,9 @@ def _stored(row: PredictionRow) -> StoredPrediction:
 
 
 def _outcome(row: PredictionRow) -> Outcome:
-    return Outcome(**{name: getattr(row, name) for name in Outcome.__dataclass_fields__})
+    values = {name: getattr(row, name) for name in Outcome.__dataclass_fields__}
+    # JSONB keeps no order.
+    return Outcome(**values | {"probabilities": {name: values["probabilities"][name] for name in CLASSES}})
 
 
 def _key_for(row: PredictionRow, verdict: FeedbackRequest) -> str:

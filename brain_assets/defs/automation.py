@@ -8,6 +8,7 @@ import dagster as dg
 
 from brain_assets.defs.baseline import BASELINE_GROUP, baseline_job
 from brain_assets.defs.champion_alias import champion_alias_sensor
+from brain_assets.defs.erasure import erasure_sensor
 from brain_assets.defs.ingestion import batches
 from brain_assets.defs.promotion_requests import promotion_request_sensor
 from brain_assets.resources import BucketResource, DatabaseResource, SourceResource
@@ -76,6 +77,7 @@ def automation(settings: Settings) -> list[dg.SensorDefinition]:
         _feedback_threshold_sensor(settings),
         champion_alias_sensor,
         promotion_request_sensor,
+        erasure_sensor,
     ]
 
 
