@@ -34,9 +34,9 @@ def corrected(client, seed=0, label="glioma", to="pituitary"):
     return created
 
 
-def set_embedding(engine, prediction_id, embedding, label=None):
+def set_embedding(engine, prediction_id, embedding):
     with engine.begin() as connection:
-        values = {"id": prediction_id, "embedding": list(embedding)}
+        values = {"id": prediction_id, "embedding": embedding.tolist()}
         connection.execute(text("UPDATE prediction SET embedding = :embedding WHERE id = :id"), values)
 
 
@@ -135,11 +135,9 @@ def test_similar_images_of_the_same_model_vote_and_copies_do_not(client, admin, 
         set_embedding(engine, one.id, direction[0] + 0.1 * direction[1])
     for one in far:
         set_embedding(engine, one.id, direction[2])
+    other = client.predict(slice_jpeg("pituitary", 50), consent=True)
     with engine.begin() as connection:
-        connection.execute(
-            text("UPDATE prediction SET embedding = '{1,0,0,0}' WHERE cardinality(embedding) <> 4"),
-        )
-        other = client.predict(slice_jpeg("pituitary", 50), consent=True)
+        connection.execute(text("UPDATE prediction SET embedding = '{1,0,0,0}' WHERE cardinality(embedding) <> 4"))
         connection.execute(text("UPDATE prediction SET model_version = '2' WHERE id = :id"), {"id": other.id})
     item = next(one for one in admin.review_queue().items if one.prediction_id == created.id)
     assert (item.similar.compared, item.similar.agreeing) == (NEIGHBOURS, 4)
