@@ -29,7 +29,7 @@ _SENTENCES = {
         "The prediction service does not answer. Nothing is wrong with your image: try again in a moment. "
         "If the service stays away, ask whoever runs the platform."
     ),
-    "consent-missing": "Nothing was stored: read the consent text and agree to it first.",
+    "consent-missing": "Nothing was stored, since no consent came with it. Reload the page, read the text and agree.",
     "consent-outdated": (
         "The consent text has changed since this page was opened, and nothing was stored. "
         "Reload the page, read the text and agree to it again."
