@@ -16,16 +16,25 @@ import uvicorn
 
 from brain_core.client import BrainClient
 from brain_core.errors import ApiError
+from brain_core.fault_points import FaultPoint, pass_by
 from brain_core.settings import Settings
 from brain_core.storage import LocalBucket
 from serving.app import create_app
+from serving.deps import Caller, Seams
+
+ADMIN_KEY, READER_KEY = "brain_admin-key-of-the-tests", "brain_reader-key-of-the-tests"
+CALLERS = {
+    ADMIN_KEY: Caller("reviewer", frozenset({"admin"})),
+    READER_KEY: Caller("reader", frozenset({"predict", "feedback"})),
+}
 
 
 @contextmanager
-def running_api(settings: Settings) -> Iterator[str]:
+def running_api(settings: Settings, reached: FaultPoint = pass_by) -> Iterator[str]:
     """Serve on a free port until the end of the block; gives the base URL."""
     listener = socket.create_server(("127.0.0.1", 0))
-    server = uvicorn.Server(uvicorn.Config(create_app(settings), log_config=None, access_log=False))
+    app = create_app(settings, Seams(CALLERS.get, reached))
+    server = uvicorn.Server(uvicorn.Config(app, log_config=None, access_log=False))
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
     thread.start()
     wait_until(lambda: server.started or not thread.is_alive())
@@ -83,7 +92,7 @@ def serving_settings(tmp_path: Path, bucket: LocalBucket, database_url: str) -> 
         database={"url": database_url},
         bucket={"uri": str(bucket.root), "inference_uri": str(tmp_path / "images")},
         upload={"max_bytes": 200_000, "max_pixels": 1_000_000},
-        serving={"champion_poll_s": 0.05},
+        serving={"champion_poll_s": 0.05, "outbox_poll_s": 0.05, "sweep_interval_s": 0.1, "sweep_grace_s": 30},
     )
 
 
@@ -105,6 +114,13 @@ def client(api_url: str) -> Iterator[BrainClient]:
     """A client of the running API."""
     with BrainClient(api_url, timeout_s=30) as client:
         yield client
+
+
+@pytest.fixture
+def admin(api_url: str) -> Iterator[BrainClient]:
+    """A client with an admin key."""
+    with BrainClient(api_url, timeout_s=30, api_key=ADMIN_KEY) as admin:
+        yield admin
 
 
 def request_events(caplog: pytest.LogCaptureFixture) -> list[dict[str, Any]]:
