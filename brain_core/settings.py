@@ -81,6 +81,9 @@ class ServingSettings(Group):
     port: Port = Field(8000, description="Port of the API.")
     champion_poll_s: float = Field(2.0, gt=0, description="Seconds between looks at the champion.")
     threads: int = Field(2, ge=1, le=64, description="Threads of ONNX Runtime for one image.")
+    outbox_poll_s: float = Field(1.0, gt=0, description="Seconds between looks at images that wait for the bucket.")
+    sweep_interval_s: float = Field(300.0, gt=0, description="Seconds between sweeps of what crashes left.")
+    sweep_grace_s: float = Field(600.0, gt=0, description="What is younger is never swept: a request may be at it.")
 
 
 class DashboardSettings(Group):

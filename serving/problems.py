@@ -15,12 +15,21 @@ from brain_core.contracts import Problem
 from brain_core.errors import (
     BrainError,
     ConsentMissing,
+    ConsentOutdated,
     DatabaseError,
+    FeedbackChanged,
+    FeedbackNotFound,
+    IdempotencyKeyInvalid,
+    IdempotencyKeyReused,
     ImageTooLarge,
     InvalidImage,
     ModelUnavailable,
+    ModelVersionUnknown,
     NotABrainMri,
+    PageUnknown,
+    PredictionErased,
     PredictionNotFound,
+    ScopeMissing,
     StorageError,
     UnknownClass,
     UnsupportedImageType,
@@ -52,8 +61,29 @@ PROBLEM_TYPES: dict[type[Exception], ProblemType] = {
         "consent-missing",
         400,
         "Consent is missing",
-        "The upload did not carry consent to the current text, so nothing was stored.",
-        "Send the form field `consent=true`; leave `consent_version` out or send the one that `/v1/model` names.",
+        "The upload did not carry consent, or did not name the text that was agreed to, so nothing was stored.",
+        "Send the form fields `consent=true` and `consent_version` with the version that `/v1/consent` gives.",
+    ),
+    ConsentOutdated: ProblemType(
+        "consent-outdated",
+        400,
+        "The consent text is another one now",
+        "The version of the consent text that the upload named is unknown or has expired, so nothing was stored.",
+        "Read the text that `/v1/consent` gives, agree to it, and send its version as `consent_version`.",
+    ),
+    IdempotencyKeyInvalid: ProblemType(
+        "idempotency-key-invalid",
+        400,
+        "Not a usable Idempotency-Key",
+        "An Idempotency-Key has 16 to 255 visible ASCII characters.",
+        "Send a new UUID for each upload, and the same one when you send that upload again.",
+    ),
+    PageUnknown: ProblemType(
+        "page-unknown",
+        400,
+        "There is no such page",
+        "The text in `page` was not given by an earlier answer.",
+        "Send `next_page` of the answer before, as it was, or nothing to begin again.",
     ),
     InvalidImage: ProblemType(
         "invalid-image",
@@ -62,12 +92,47 @@ PROBLEM_TYPES: dict[type[Exception], ProblemType] = {
         "The file is empty, truncated or damaged, although it begins like an image.",
         "Export the slice again as JPEG or PNG and send that file.",
     ),
+    ScopeMissing: ProblemType(
+        "scope-missing",
+        403,
+        "The API key is not for this",
+        "The API key is missing, or lacks the scope that this request needs; `scope` in the answer names it.",
+        "Send a key that has this scope in the header `X-API-Key`, or ask the operator for one.",
+    ),
     PredictionNotFound: ProblemType(
         "prediction-not-found",
         404,
         "There is no such prediction",
-        "No prediction has this id, it was erased, or the access token is not its own.",
+        "No prediction has this id, or the access token is not its own.",
         "Send the `access_token` of the answer to the upload as `Authorization: Bearer …`.",
+    ),
+    FeedbackNotFound: ProblemType(
+        "feedback-not-found",
+        404,
+        "There is no such feedback",
+        "Nobody gave feedback on this prediction, or it was erased.",
+        "Take the ids from `/v1/feedback`.",
+    ),
+    ModelVersionUnknown: ProblemType(
+        "model-version-unknown",
+        404,
+        "There is no such model",
+        "The bucket holds no model of this version.",
+        "Choose one of those that `/v1/models` lists.",
+    ),
+    FeedbackChanged: ProblemType(
+        "feedback-changed",
+        409,
+        "The feedback was changed meanwhile",
+        "The reader gave another answer after the one that was reviewed.",
+        "Read the feedback again, and decide about its present revision.",
+    ),
+    PredictionErased: ProblemType(
+        "erased",
+        410,
+        "The prediction was erased",
+        "Image, result and feedback were erased for ever, and an upload that comes again with its key is not kept.",
+        "Nothing is left to do. To have the image judged again, upload it without that Idempotency-Key.",
     ),
     ImageTooLarge: ProblemType(
         "image-too-large",
@@ -89,6 +154,13 @@ PROBLEM_TYPES: dict[type[Exception], ProblemType] = {
         "Not a brain MRI slice",
         "The image does not look like a brain MRI slice, so the model was not asked.",
         "Send one slice, grey, without a frame around it. The refused image is kept; its access token erases it.",
+    ),
+    IdempotencyKeyReused: ProblemType(
+        "idempotency-key-reused",
+        422,
+        "The Idempotency-Key belongs to another upload",
+        "The same key came before with another image or another consent, so nothing was stored.",
+        "Send a new key for each upload.",
     ),
     UnknownClass: ProblemType(
         "unknown-class",
@@ -185,7 +257,8 @@ def _on_error(request: Request, error: Exception) -> Response:
     note(request, **{"error.message": str(error)})
     # Messages about our own parts name hosts and folders, which are the operator's business.
     detail = kind.meaning if kind.status >= HTTPStatus.INTERNAL_SERVER_ERROR else str(error)
-    return problem_response(request, kind, detail)
+    members = {"scope": error.scope} if isinstance(error, ScopeMissing) else {}
+    return problem_response(request, kind, detail, **members)
 
 
 def _on_invalid_request(request: Request, error: Exception) -> Response:

@@ -10,7 +10,8 @@ from pydantic import TypeAdapter, ValidationError
 from starlette.datastructures import FormData, UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 
-from brain_core.errors import ConsentMissing, ImageTooLarge
+from brain_core.consent import require_consent
+from brain_core.errors import ImageTooLarge
 from brain_core.labels import CONSENT_VERSION
 
 FORM_BYTES = 16 * 1024
@@ -22,11 +23,15 @@ MULTIPART_SCHEMA: dict[str, Any] = {
         "multipart/form-data": {
             "schema": {
                 "type": "object",
-                "required": ["file", "consent"],
+                "required": ["file", "consent", "consent_version"],
                 "properties": {
                     "file": {"type": "string", "format": "binary", "description": "One slice as JPEG or PNG."},
                     "consent": {"type": "boolean", "description": "Must be true."},
-                    "consent_version": {"type": "string", "examples": [CONSENT_VERSION]},
+                    "consent_version": {
+                        "type": "string",
+                        "examples": [CONSENT_VERSION],
+                        "description": "Version of the text that was agreed to, as `/v1/consent` gives it.",
+                    },
                 },
             }
         }
@@ -50,16 +55,17 @@ async def read_upload(request: Request, max_bytes: int) -> Upload:
 
     Raises:
         ImageTooLarge: the body has more bytes than `max_bytes` and the form's own; raised before it is all read.
-        ConsentMissing: `consent` is not true, or is for another text than the current one.
+        ConsentMissing: `consent` is not true, or names no text.
+        ConsentOutdated: it names a text that is unknown or has expired.
         RequestValidationError: not a multipart form, or without a file.
     """
     form = await _read_form(request, max_bytes + FORM_BYTES)
     try:
-        _require_consent(form)
+        consent_version = _require_consent(form)
         file = form.get("file")
         if not isinstance(file, UploadFile):
             raise _invalid("file", "Send the image as the file field `file` of a multipart form")
-        return Upload(await file.read(), CONSENT_VERSION)
+        return Upload(await file.read(), consent_version)
     finally:
         await form.close()
 
@@ -90,16 +96,13 @@ def _declared_bytes(request: Request) -> int:
     return int(declared) if declared.isdecimal() else 0
 
 
-def _require_consent(form: FormData) -> None:
+def _require_consent(form: FormData) -> str:
     try:
         has_consent = _BOOLEAN.validate_python(form.get("consent"))
     except ValidationError:
         has_consent = False
-    if not has_consent:
-        raise ConsentMissing("Nothing was stored. Send the form field `consent=true` to agree to the consent text.")
-    version = form.get("consent_version", CONSENT_VERSION)
-    if version != CONSENT_VERSION:
-        raise ConsentMissing(f"Nothing was stored. The consent text has changed; its version is {CONSENT_VERSION!r}.")
+    version = form.get("consent_version")
+    return require_consent(has_consent, version if isinstance(version, str) else None).version
 
 
 def _too_large(max_bytes: int) -> ImageTooLarge:

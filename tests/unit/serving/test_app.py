@@ -49,10 +49,12 @@ def test_every_problem_type_is_in_the_description_of_some_route(operations):
 def test_the_upload_form_and_the_token_are_described(operations):
     upload = operations["post /v1/predictions"]
     form = upload["requestBody"]["content"]["multipart/form-data"]["schema"]
-    assert set(form["required"]) == {"file", "consent"}
-    assert "security" not in upload
-    for name, operation in operations.items():
-        assert ("{prediction_id}" in name) == ("security" in operation), name
+    assert set(form["required"]) == {"file", "consent", "consent_version"}
+    schemes = {name: {scheme for each in o.get("security", ()) for scheme in each} for name, o in operations.items()}
+    for name, offered in schemes.items():
+        assert ("access token" in offered) == ("/predictions/{prediction_id}" in name), name
+        if name.startswith(("get /v1/feedback", "put /v1/feedback", "get /v1/models", "post /v1/models")):
+            assert offered == {"API key"}, name
 
 
 def test_no_answer_is_fastapis_own_error(operations):
