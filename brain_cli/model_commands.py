@@ -121,6 +121,24 @@ def promote(version: Version) -> None:
         console.print(told, style="yellow", highlight=False, soft_wrap=True)
 
 
+@model_commands.command("rollback")
+def rollback() -> None:
+    """Make the champion before this one the champion again; repeated, the one before that.
+
+    Exit codes: 0 done, 1 there is no former champion with a whole bundle, or a part is away.
+
+    Example:
+      brain models rollback
+    """
+    from brain_assets.ml.publishing import published_version, roll_back
+
+    with _stores(_settings()) as stores:
+        before = published_version(stores.bucket)
+        pointer = roll_back(stores, f"brain models rollback, by {_user()}")
+    told = f"Version {pointer.version} is the champion again, instead of {before}. Serving follows within seconds."
+    console.print(told, highlight=False, soft_wrap=True)
+
+
 def _settings() -> Settings:
     from brain_cli.addresses import running_settings
 

@@ -44,7 +44,9 @@ from brain_core.prediction_records import (
 )
 from brain_core.storage import corrected_image_key, image_key
 from brain_core.strays import drop_images, note_strays
-from brain_core.tables import ErasureRow, FeedbackRow, ImageOutboxRow, PredictionRow, StrayImageRow
+from brain_core.tables import ErasureRow, FeedbackRow, ImageOutboxRow, PredictionRow, ShadowAnswerRow, StrayImageRow
+
+_HASHES = ("image_sha256", "pixel_sha256")
 
 
 class PredictionStore:
@@ -158,7 +160,7 @@ class PredictionStore:
             row = _accessible_row(session, prediction_id, access, is_locking=True)
             keys = sorted(_possible_image_keys(row))
             note_strays(session, prediction_id, keys)
-            for kept in (FeedbackRow, ImageOutboxRow):
+            for kept in (FeedbackRow, ImageOutboxRow, ShadowAnswerRow):
                 session.execute(delete(kept).where(kept.prediction_id == prediction_id))
             _empty(row)
             session.add(ErasureRow(prediction_id=prediction_id))
@@ -230,6 +232,7 @@ def _values(new: NewPrediction) -> dict[str, Any]:
         access_token_sha256=_token_hash(new.access_token),
         image_key=new.image.key,
         image_sha256=new.image.sha256,
+        pixel_sha256=new.image.pixel_sha256,
         width=new.image.width,
         height=new.image.height,
         consent_version=new.consent_version,
@@ -332,7 +335,7 @@ def _possible_image_keys(row: PredictionRow) -> set[str]:
 
 def _empty(row: PredictionRow) -> None:
     # Hashes of token and idempotency key stay: they tell the owner, and a late retry, that it was erased.
-    for name in (*Outcome.__dataclass_fields__, "image_key", "image_sha256", "rejection_reason", "descriptors"):
+    for name in (*Outcome.__dataclass_fields__, "image_key", *_HASHES, "rejection_reason", "descriptors"):
         setattr(row, name, None)
     row.width = row.height = 0
     row.histogram_correlation = row.gate_score = 0.0

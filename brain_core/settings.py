@@ -152,6 +152,9 @@ class FeedbackSettings(Group):
 
     threshold: int = Field(50, ge=1, description="Retrain when strictly more corrections wait.")
     sensor_interval_s: int = Field(30, ge=1, description="Seconds between looks at the feedback.")
+    review: Literal["auto", "required"] = Field(
+        "auto", description="`auto` accepts every correction; `required` waits for a reviewer."
+    )
 
 
 class Settings(BaseSettings):
