@@ -16,7 +16,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import InstrumentedAttribute, Session, aliased, sessionmaker
 
 from brain_core.database import translated_errors
-from brain_core.tables import FeedbackRow, PredictionRow, RetrainingFeedbackRow, RetrainingRow
+from brain_core.tables import FeedbackRow, ImageOutboxRow, PredictionRow, RetrainingFeedbackRow, RetrainingRow
 
 
 @dataclass(frozen=True)
@@ -178,10 +178,13 @@ def _image(row: Any) -> ColumnElement[str]:
 
 
 def _is_accepted() -> ColumnElement[bool]:
+    # An image that the bucket could not take yet counts as soon as it is there.
+    is_on_its_way = select(ImageOutboxRow.prediction_id).where(ImageOutboxRow.prediction_id == PredictionRow.id)
     return and_(
         FeedbackRow.review_state == "accepted",
         FeedbackRow.corrected_class.is_not(None),
         PredictionRow.deleted_at.is_(None),
+        ~is_on_its_way.correlate(PredictionRow).exists(),
     )
 
 

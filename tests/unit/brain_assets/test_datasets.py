@@ -77,7 +77,7 @@ def test_corrected_images_come_from_the_inference_bucket(tmp_path):
     images = image_set(training_table(splits(), feedback()), data, inference)
     assert images.images[:, 0, 0, 0].tolist() == [10, 20, 30]
     assert images.labels.tolist() == [0, 2, 0]
-    assert images.groups.tolist() == [0, 1, -1]
+    assert images.groups.tolist() == [0, 1, 3]
     copies = augmented_image_set(images, AugmentationConfig(copies=2))
     assert len(copies) == 9
     assert copies.keys.tolist() == ["a", "b", "up/x"] * 3
