@@ -84,7 +84,7 @@ class TrainingParameters(dg.Config):
     initial: str = Field("imagenet", pattern="^(imagenet|scratch)$", description="Weights to start from.")
     epochs: int | None = Field(
         None,
-        description="At most so many passes over the duplicate groups. Default: 26; 10 for the sample; 3 from the "
+        description="At most so many passes over the duplicate groups. Default: 26; 10 for the sample; 5 from the "
         "champion's weights.",
     )
     min_steps: int | None = Field(
@@ -97,7 +97,7 @@ class TrainingParameters(dg.Config):
         None,
         gt=0,
         le=1,
-        description="The greatest; it rises, then falls as a cosine. Default: 1.5e-3; 3e-4 from the champion.",
+        description="The greatest; it rises, then falls as a cosine. Default: 1.5e-3; 4e-4 from the champion.",
     )
     weight_decay: float = Field(3e-2, ge=0, le=1)
     patience: int = Field(12, ge=1, description="Epochs without a lower validation loss after which training ends.")

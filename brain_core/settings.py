@@ -145,6 +145,7 @@ class ModelSettings(Group):
     bundled: bool = Field(
         True, description="Publish the model that comes with the package, where no model is the champion yet."
     )
+    shadow: bool = Field(False, description="Let the challenger answer uploads too, beside the champion, unseen.")
 
 
 class FeedbackSettings(Group):

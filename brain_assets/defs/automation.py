@@ -9,6 +9,7 @@ import dagster as dg
 from brain_assets.defs.baseline import BASELINE_GROUP, baseline_job
 from brain_assets.defs.champion_alias import champion_alias_sensor
 from brain_assets.defs.ingestion import batches
+from brain_assets.defs.shadowing import shadow_sensor_for
 from brain_assets.defs.training_runs import ENDED_BADLY, REASON_TAG, RETRAINING_JOB, UNFINISHED, unfinished_training
 from brain_assets.resources import BucketResource, DatabaseResource, SourceResource
 from brain_core.errors import BrainError
@@ -71,7 +72,8 @@ monitoring_daily = dg.ScheduleDefinition(
 
 def automation(settings: Settings) -> list[dg.SensorDefinition]:
     """The sensors, with the intervals and the threshold of the settings."""
-    return [_source_sensor(settings), data_flow, _feedback_threshold_sensor(settings), champion_alias_sensor]
+    feedback = _feedback_threshold_sensor(settings)
+    return [_source_sensor(settings), data_flow, feedback, champion_alias_sensor, shadow_sensor_for(settings)]
 
 
 def _source_sensor(settings: Settings) -> dg.SensorDefinition:

@@ -87,28 +87,39 @@ def export_bundle(inputs: BundleInputs) -> Exported:
     session = OnnxSession(onnx, threads=2)
     gate = build_gate(inputs.statistics, inputs.splits)
     reference = reference_table(inputs.statistics, inputs.test.keys, *predict_in_batches(session, inputs.test.images))
+    known = images_known(inputs.splits, inputs.statistics, inputs.feedback, inputs.inherited)
     return Exported(
-        bundle_contents(onnx, inputs.weights, gate, images_known(inputs), reference),
+        bundle_contents(onnx, inputs.weights, gate, known, reference),
         parity(keras_model, session, inputs.test.images[:PARITY_IMAGES]),
         gate.threshold,
     )
 
 
-def images_known(inputs: BundleInputs) -> pd.DataFrame:
+def images_known(
+    splits: pd.DataFrame,
+    statistics: pd.DataFrame,
+    feedback: pd.DataFrame | None = None,
+    inherited: pd.DataFrame | None = None,
+) -> pd.DataFrame:
     """What the bundle says of the images that its model knows (`split.parquet`).
 
     The source's images with their part; the corrected uploads that were trained on, as `train`; and what else the
     model knew whose weights this one started from. `perceptual_hash` has 16 bytes where the picture is known.
+
+    Args:
+        splits: as the asset `dataset_splits` holds them.
+        statistics: of the source's images.
+        feedback: see `BundleInputs`.
+        inherited: see `BundleInputs`.
     """
-    hashes = perceptual_hashes(stacked_thumbnails(inputs.statistics))
-    pictures = inputs.statistics[["key", "pixel_sha256"]].assign(perceptual_hash=[row.tobytes() for row in hashes])
-    known = inputs.splits.drop(columns="pixel_sha256", errors="ignore").merge(pictures, on="key")
-    parts = [known]
-    if inputs.feedback is not None and len(inputs.feedback):
-        used = inputs.feedback[inputs.feedback["is_used"]]
-        parts.append(used[["key", "label", "pixel_sha256", "perceptual_hash"]].assign(part="train", source="upload"))
-    if inputs.inherited is not None:
-        earlier = inputs.inherited[inputs.inherited["part"] != "test"]
+    hashes = perceptual_hashes(stacked_thumbnails(statistics))
+    pictures = statistics[["key", "pixel_sha256"]].assign(perceptual_hash=[row.tobytes() for row in hashes])
+    parts = [splits.drop(columns="pixel_sha256", errors="ignore").merge(pictures, on="key")]
+    if feedback is not None and len(feedback):
+        used = feedback[feedback["is_used"]]
+        parts.append(used[["key", "label", *_KNOWN_BY]].assign(part="train", source="upload"))
+    if inherited is not None:
+        earlier = inherited[inherited["part"] != "test"]
         named = pd.concat(part.loc[part["part"] != "test", "pixel_sha256"] for part in parts)
         columns = [name for name in ("key", "label", *_KNOWN_BY, "part", "source") if name in earlier]
         parts.append(earlier.loc[~earlier["pixel_sha256"].isin(named), columns])

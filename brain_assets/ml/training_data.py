@@ -50,7 +50,7 @@ SAMPLE_DEFAULTS = {"architecture": "compact_cnn", "epochs": 10}
 """Drawn slices are learned by a small network in seconds; nobody should wait for more at the first start."""
 
 
-RETRAINING_DEFAULTS = {"epochs": 3, "learning_rate": 3e-4, "min_steps": 100}
+RETRAINING_DEFAULTS = {"epochs": 5, "learning_rate": 4e-4, "min_steps": 100}
 """From the champion's weights there is less to learn, and much to lose at the rate of a first training."""
 
 
