@@ -55,11 +55,13 @@ class PredictionStore:
     Args:
         engine: of the `brain` database.
         reached: is told each step of what must survive a crash.
+        is_review_required: a correction counts only after somebody accepted it.
     """
 
-    def __init__(self, engine: Engine, reached: FaultPoint = pass_by) -> None:
+    def __init__(self, engine: Engine, reached: FaultPoint = pass_by, is_review_required: bool = False) -> None:
         self._engine, self._sessions, self._reached = engine, sessionmaker(engine), reached
         self._writer = GroupCommit(self._save_all)
+        self._first_state = "pending" if is_review_required else "accepted"
 
     def save(self, new: NewPrediction) -> StoredPrediction:
         """Keep a new prediction or refusal, together with what other threads save; committed when it returns.
@@ -128,7 +130,8 @@ class PredictionStore:
         with self._transaction() as session:
             row = _accessible_row(session, prediction_id, access_token, is_locking=True)
             old_key, new_key = _image_key(row), _key_for(row, verdict)
-            feedback = _replaced(session.get(FeedbackRow, prediction_id), prediction_id, verdict)
+            state = "accepted" if verdict.agrees else self._first_state
+            feedback = _replaced(session.get(FeedbackRow, prediction_id), prediction_id, verdict, state)
             session.add(feedback)
             session.flush()
             if new_key != old_key:
@@ -306,15 +309,14 @@ def _key_for(row: PredictionRow, verdict: FeedbackRequest) -> str:
     return corrected_image_key(verdict.corrected_class, row.id)
 
 
-def _replaced(earlier: FeedbackRow | None, prediction_id: UUID, verdict: FeedbackRequest) -> FeedbackRow:
+def _replaced(earlier: FeedbackRow | None, prediction_id: UUID, verdict: FeedbackRequest, state: str) -> FeedbackRow:
     feedback = earlier or FeedbackRow(prediction_id=prediction_id, revision=0)
     corrected_class = verdict.corrected_class and verdict.corrected_class.value
     if (feedback.agrees, feedback.corrected_class) != (verdict.agrees, corrected_class):
         feedback.agrees, feedback.corrected_class = verdict.agrees, corrected_class
         feedback.revision += 1
         feedback.created_at = datetime.now(UTC)
-        # As in the replaced system, nobody reviews a correction before it is used.
-        feedback.review_state, feedback.reviewer, feedback.used_by_model_version = "accepted", None, None
+        feedback.review_state, feedback.reviewer, feedback.used_by_model_version = state, None, None
         feedback.reviewed_at = feedback.review_comment = None
     return feedback
 

@@ -233,3 +233,27 @@ def test_a_retraining_without_corrections_is_recorded(corrections, engine):
     corrections.claim(Retraining("run-1", "2", False), [])
     with engine.connect() as connection:
         assert connection.scalar(text("SELECT count(*) FROM retraining")) == 1
+
+
+def test_where_a_review_is_required_a_correction_counts_after_it_and_agreement_needs_none(corrections, engine):
+    strict = PredictionStore(engine, is_review_required=True)
+    corrected(strict, "aa")
+    correct(strict, save(strict, "bb"), None)
+    assert corrections.waiting().images == 0
+    with engine.begin() as connection:
+        states = connection.execute(text("SELECT review_state FROM feedback ORDER BY agrees")).scalars().all()
+        assert states == ["pending", "accepted"]
+        connection.execute(text("UPDATE feedback SET review_state = 'accepted', reviewer = 'somebody'"))
+    assert corrections.waiting().images == 1
+    assert corrections.accepted()[0].reviewer == "somebody"
+
+
+def test_an_image_that_the_bucket_could_not_take_yet_counts_when_it_is_there(predictions, corrections, engine):
+    prediction_id = corrected(predictions, "aa")
+    with engine.begin() as connection:
+        values = {"id": prediction_id, "data": b"image"}
+        connection.execute(text("INSERT INTO image_outbox (prediction_id, data) VALUES (:id, :data)"), values)
+    assert corrections.waiting().images == 0
+    with engine.begin() as connection:
+        connection.execute(text("DELETE FROM image_outbox"))
+    assert corrections.waiting().images == 1
