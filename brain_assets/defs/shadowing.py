@@ -48,7 +48,7 @@ def _looked(bucket: BucketResource, database: DatabaseResource, registry: Regist
     told = f"Challenger {version}: the champion's class on {share} of {found.images} uploads."
     if not answered:
         return dg.SensorResult(skip_reason=told)
-    metadata = {"challenger": version, "uploads": found.images, "same_class": found.same_class}
+    metadata: dict[str, str | int] = {"challenger": version, "uploads": found.images, "same_class": found.same_class}
     metadata |= {"corrected": found.corrected, "corrected_as_challenger": found.corrected_as_challenger}
     observation = dg.AssetObservation(ASSET, description=told, metadata=metadata)
     return dg.SensorResult(skip_reason=told, asset_events=[observation])
