@@ -39,7 +39,12 @@ def build_definitions(settings: Settings) -> dg.Definitions:
         asset_checks=dg.load_asset_checks_from_modules(MODULES),
         jobs=JOBS,
         schedules=[monitoring_daily],
-        sensors=[*automation(settings), notifications.success_email, notifications.failure_email],
+        sensors=[
+            *automation(settings),
+            notifications.started_email,
+            notifications.success_email,
+            notifications.failure_email,
+        ],
         # One process a run: TensorFlow, MLflow and Evidently are imported once, not once a step.
         executor=dg.in_process_executor,
         resources={

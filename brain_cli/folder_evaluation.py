@@ -11,12 +11,12 @@ from numpy.typing import NDArray
 
 from brain_assets.ml.metrics import evaluate
 from brain_assets.ml.resampling import Resampling
-from brain_assets.ml.statistics import _pixel_sha256 as pixel_sha256
 from brain_cli.image_files import Unreadable, find_images, printable
 from brain_cli.offline import JudgedFile, OfflineModel
 from brain_cli.seen_images import PARTS, TUNED_ON, seen_images
 from brain_core.descriptors import thumbnail
 from brain_core.errors import SourceClassUnknown, SourceEmpty, SourceMissing
+from brain_core.imaging import pixel_sha256
 from brain_core.labels import CLASSES, NOTICE
 
 SUBSETS = ("without_training_images", "without_training_and_validation_images", "without_likely_copies")

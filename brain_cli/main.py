@@ -17,6 +17,7 @@ from brain_cli.bundled_command import publish_bundled
 from brain_cli.data_commands import data_commands
 from brain_cli.model_commands import model_commands
 from brain_cli.predict_commands import evaluate, explain, predict
+from brain_cli.simulate_commands import simulate_commands
 from brain_core.errors import BrainError, SettingsError
 from brain_core.labels import NOTICE
 from brain_core.settings import Settings, load_settings
@@ -36,6 +37,7 @@ app.add_typer(database_commands, name="db")
 app.add_typer(elastic_commands, name="elk")
 app.add_typer(data_commands, name="data")
 app.add_typer(model_commands, name="models")
+app.add_typer(simulate_commands, name="simulate")
 model_commands.command("publish-bundled")(publish_bundled)
 app.command()(predict)
 app.command()(evaluate)

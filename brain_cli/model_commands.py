@@ -121,6 +121,59 @@ def promote(version: Version) -> None:
         console.print(told, style="yellow", highlight=False, soft_wrap=True)
 
 
+@model_commands.command("rollback")
+def rollback() -> None:
+    """Make the champion before this one the champion again; repeated, the one before that.
+
+    Exit codes: 0 done, 1 there is no former champion with a whole bundle, or a part is away.
+
+    Example:
+      brain models rollback
+    """
+    from brain_assets.ml.publishing import published_version, roll_back
+
+    with _stores(_settings()) as stores:
+        before = published_version(stores.bucket)
+        pointer = roll_back(stores, f"brain models rollback, by {_user()}")
+    told = f"Version {pointer.version} is the champion again, instead of {before}. Serving follows within seconds."
+    console.print(told, highlight=False, soft_wrap=True)
+
+
+@model_commands.command("shadow")
+def shadow(as_json: AsJson = False) -> None:
+    """Show how the challenger's answers to what was uploaded stand to the champion's (BRAIN_MODEL__SHADOW).
+
+    Exit codes: 0 shown, 1 there is no challenger, or a part is away.
+
+    Examples:
+      brain models shadow
+
+      brain models shadow --json
+    """
+    from brain_assets.ml.publishing import VersionRefused
+    from brain_assets.ml.registry import CHALLENGER
+    from brain_core.shadow import ShadowStore
+
+    with _stores(_settings()) as stores:
+        version = stores.registry.alias_version(CHALLENGER)
+        if version is None:
+            raise VersionRefused("There is no challenger: the newest model is the champion, or none was kept back.")
+        found = ShadowStore(stores.engine).agreement(version)
+    if as_json:
+        typer.echo(json.dumps({**vars(found), "share": found.share}))
+        return
+    table = Table("challenger", "uploads", "same class", "corrected", "of these as the challenger said")
+    share = "" if found.share is None else f" ({found.share:.1%})"
+    table.add_row(
+        found.version,
+        str(found.images),
+        f"{found.same_class}{share}",
+        str(found.corrected),
+        str(found.corrected_as_challenger),
+    )
+    console.print(table)
+
+
 def _settings() -> Settings:
     from brain_cli.addresses import running_settings
 

@@ -67,6 +67,7 @@ class ChampionPointer(BaseModel):
     sha256: str = Field(description="Hash of the bundle's manifest.json.")
     promoted_at: datetime
     promoted_by: str
+    history: tuple[str, ...] = Field((), description="The champions before, the last one first: the way back.")
 
 
 class Session(Protocol):

@@ -136,6 +136,13 @@ def resize(grey: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
     return np.asarray(resized, dtype=np.uint8)
 
 
+def pixel_sha256(grey: NDArray[np.uint8]) -> str:
+    """Hash of the grey pixels (H, W) and their shape: the same for the same picture, whatever file it came in."""
+    digest = hashlib.sha256(repr(grey.shape).encode())
+    digest.update(np.ascontiguousarray(grey).data)
+    return digest.hexdigest()
+
+
 def encode_png(pixels: NDArray[np.uint8]) -> bytes:
     """PNG bytes of uint8 (H, W) or (H, W, 3)."""
     buffer = io.BytesIO()

@@ -24,12 +24,13 @@ Access = str | Literal[Admin.ADMIN]
 
 @dataclass(frozen=True)
 class ImageFacts:
-    """The stored image: its key in the bucket, SHA-256 of the uploaded bytes, size in pixels."""
+    """The stored image: its key in the bucket, SHA-256 of the uploaded bytes, size, `imaging.pixel_sha256`."""
 
     key: str
     sha256: str
     width: int
     height: int
+    pixel_sha256: str | None = None
 
 
 @dataclass(frozen=True)

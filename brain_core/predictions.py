@@ -44,7 +44,9 @@ from brain_core.prediction_records import (
 )
 from brain_core.storage import corrected_image_key, image_key
 from brain_core.strays import drop_images, note_strays
-from brain_core.tables import ErasureRow, FeedbackRow, ImageOutboxRow, PredictionRow, StrayImageRow
+from brain_core.tables import ErasureRow, FeedbackRow, ImageOutboxRow, PredictionRow, ShadowAnswerRow, StrayImageRow
+
+_HASHES = ("image_sha256", "pixel_sha256")
 
 
 class PredictionStore:
@@ -53,11 +55,13 @@ class PredictionStore:
     Args:
         engine: of the `brain` database.
         reached: is told each step of what must survive a crash.
+        is_review_required: a correction counts only after somebody accepted it.
     """
 
-    def __init__(self, engine: Engine, reached: FaultPoint = pass_by) -> None:
+    def __init__(self, engine: Engine, reached: FaultPoint = pass_by, is_review_required: bool = False) -> None:
         self._engine, self._sessions, self._reached = engine, sessionmaker(engine), reached
         self._writer = GroupCommit(self._save_all)
+        self._first_state = "pending" if is_review_required else "accepted"
 
     def save(self, new: NewPrediction) -> StoredPrediction:
         """Keep a new prediction or refusal, together with what other threads save; committed when it returns.
@@ -126,7 +130,8 @@ class PredictionStore:
         with self._transaction() as session:
             row = _accessible_row(session, prediction_id, access_token, is_locking=True)
             old_key, new_key = _image_key(row), _key_for(row, verdict)
-            feedback = _replaced(session.get(FeedbackRow, prediction_id), prediction_id, verdict)
+            state = "accepted" if verdict.agrees else self._first_state
+            feedback = _replaced(session.get(FeedbackRow, prediction_id), prediction_id, verdict, state)
             session.add(feedback)
             session.flush()
             if new_key != old_key:
@@ -158,7 +163,7 @@ class PredictionStore:
             row = _accessible_row(session, prediction_id, access, is_locking=True)
             keys = sorted(_possible_image_keys(row))
             note_strays(session, prediction_id, keys)
-            for kept in (FeedbackRow, ImageOutboxRow):
+            for kept in (FeedbackRow, ImageOutboxRow, ShadowAnswerRow):
                 session.execute(delete(kept).where(kept.prediction_id == prediction_id))
             _empty(row)
             session.add(ErasureRow(prediction_id=prediction_id))
@@ -230,6 +235,7 @@ def _values(new: NewPrediction) -> dict[str, Any]:
         access_token_sha256=_token_hash(new.access_token),
         image_key=new.image.key,
         image_sha256=new.image.sha256,
+        pixel_sha256=new.image.pixel_sha256,
         width=new.image.width,
         height=new.image.height,
         consent_version=new.consent_version,
@@ -305,15 +311,14 @@ def _key_for(row: PredictionRow, verdict: FeedbackRequest) -> str:
     return corrected_image_key(verdict.corrected_class, row.id)
 
 
-def _replaced(earlier: FeedbackRow | None, prediction_id: UUID, verdict: FeedbackRequest) -> FeedbackRow:
+def _replaced(earlier: FeedbackRow | None, prediction_id: UUID, verdict: FeedbackRequest, state: str) -> FeedbackRow:
     feedback = earlier or FeedbackRow(prediction_id=prediction_id, revision=0)
     corrected_class = verdict.corrected_class and verdict.corrected_class.value
     if (feedback.agrees, feedback.corrected_class) != (verdict.agrees, corrected_class):
         feedback.agrees, feedback.corrected_class = verdict.agrees, corrected_class
         feedback.revision += 1
         feedback.created_at = datetime.now(UTC)
-        # As in the replaced system, nobody reviews a correction before it is used.
-        feedback.review_state, feedback.reviewer, feedback.used_by_model_version = "accepted", None, None
+        feedback.review_state, feedback.reviewer, feedback.used_by_model_version = state, None, None
         feedback.reviewed_at = feedback.review_comment = None
     return feedback
 
@@ -334,7 +339,7 @@ def _possible_image_keys(row: PredictionRow) -> set[str]:
 
 def _empty(row: PredictionRow) -> None:
     # Hashes of token and idempotency key stay: they tell the owner, and a late retry, that it was erased.
-    for name in (*Outcome.__dataclass_fields__, "image_key", "image_sha256", "rejection_reason", "descriptors"):
+    for name in (*Outcome.__dataclass_fields__, "image_key", *_HASHES, "rejection_reason", "descriptors"):
         setattr(row, name, None)
     row.width = row.height = 0
     row.histogram_correlation = row.gate_score = 0.0

@@ -145,6 +145,7 @@ class ModelSettings(Group):
     bundled: bool = Field(
         True, description="Publish the model that comes with the package, where no model is the champion yet."
     )
+    shadow: bool = Field(False, description="Let the challenger answer uploads too, beside the champion, unseen.")
 
 
 class FeedbackSettings(Group):
@@ -152,6 +153,9 @@ class FeedbackSettings(Group):
 
     threshold: int = Field(50, ge=1, description="Retrain when strictly more corrections wait.")
     sensor_interval_s: int = Field(30, ge=1, description="Seconds between looks at the feedback.")
+    review: Literal["auto", "required"] = Field(
+        "auto", description="`auto` accepts every correction; `required` waits for a reviewer."
+    )
 
 
 class Settings(BaseSettings):

@@ -5,7 +5,19 @@ from typing import Any
 from uuid import UUID
 
 import uuid6
-from sqlalchemy import ARRAY, REAL, CheckConstraint, DateTime, ForeignKey, Index, LargeBinary, MetaData, func, text
+from sqlalchemy import (
+    ARRAY,
+    REAL,
+    CheckConstraint,
+    DateTime,
+    ForeignKey,
+    Index,
+    LargeBinary,
+    MetaData,
+    func,
+    text,
+    true,
+)
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
@@ -43,6 +55,7 @@ class PredictionRow(Base):
         CheckConstraint(f"predicted_class IN ({_CLASS_LIST})", name="known_class"),
         Index("ix_prediction_created_at", "created_at"),
         Index("ix_prediction_image_sha256", "image_sha256"),
+        Index("ix_prediction_pixel_sha256", "pixel_sha256"),
     )
 
     id: Mapped[UUID] = mapped_column(primary_key=True, default=uuid6.uuid7)
@@ -50,6 +63,7 @@ class PredictionRow(Base):
     access_token_sha256: Mapped[bytes] = mapped_column(LargeBinary)
     image_key: Mapped[str | None]
     image_sha256: Mapped[str | None]
+    pixel_sha256: Mapped[str | None]
     width: Mapped[int]
     height: Mapped[int]
     consent_version: Mapped[str]
@@ -141,7 +155,10 @@ class FeedbackRow(Base):
 
 
 class RetrainingRow(Base):
-    """One retraining that was committed."""
+    """One retraining that was committed: what was decided, and whether that is published.
+
+    `is_settled` is false from the decision until it is carried out; whoever finds such a row carries it out.
+    """
 
     __tablename__ = "retraining"
 
@@ -150,6 +167,8 @@ class RetrainingRow(Base):
     run_id: Mapped[str] = mapped_column(unique=True)
     model_version: Mapped[str]
     is_promoted: Mapped[bool]
+    champion_before: Mapped[str | None]
+    is_settled: Mapped[bool] = mapped_column(default=True, server_default=true())
 
 
 class RetrainingFeedbackRow(Base):
@@ -187,6 +206,19 @@ class PromotionRequestRow(Base):
     attempts: Mapped[int] = mapped_column(default=0, server_default="0")
     message: Mapped[str | None]
     finished_at: Mapped[datetime | None]
+
+
+class ShadowAnswerRow(Base):
+    """What the challenger said about an upload that the champion answered."""
+
+    __tablename__ = "shadow_answer"
+    __table_args__ = (CheckConstraint(f"predicted_class IN ({_CLASS_LIST})", name="known_class"),)
+
+    prediction_id: Mapped[UUID] = mapped_column(ForeignKey("prediction.id", ondelete="CASCADE"), primary_key=True)
+    model_version: Mapped[str] = mapped_column(primary_key=True)
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    predicted_class: Mapped[str]
+    probabilities: Mapped[dict[str, float]]
 
 
 class DriftRunRow(Base):

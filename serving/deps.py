@@ -98,7 +98,8 @@ def _opened(settings: Settings, engine: Engine, seams: Seams) -> Services:
     serving, reached = settings.serving, seams.reached
     images, models = open_bucket(settings.inference_bucket_uri), open_bucket(settings.bucket_uri)
     champion = ChampionWatch(models, serving.champion_poll_s, serving.threads)
-    store, outbox = PredictionStore(engine, reached), ImageOutbox(engine, reached)
+    is_review_required = settings.feedback.review == "required"
+    store, outbox = PredictionStore(engine, reached, is_review_required), ImageOutbox(engine, reached)
     shelf = ImageShelf(images, outbox)
     limits = ImageLimits(settings.upload.max_bytes, settings.upload.max_pixels)
     sweeper = StraySweeper(engine, images, serving.sweep_grace_s)

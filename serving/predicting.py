@@ -19,7 +19,7 @@ from brain_core.descriptors import describe
 from brain_core.errors import BrainError, CommitUnknown, NotABrainMri
 from brain_core.fault_points import FaultPoint, pass_by
 from brain_core.idempotency import IdempotencyKey, KeyedToken
-from brain_core.imaging import DecodedImage, ImageLimits, decode, encode_jpeg, model_tensor
+from brain_core.imaging import DecodedImage, ImageLimits, decode, encode_jpeg, model_tensor, pixel_sha256
 from brain_core.labels import CLASSES
 from brain_core.prediction_records import ImageFacts, NewPrediction, Outcome, StoredPrediction
 from brain_core.predictions import PredictionStore
@@ -155,7 +155,7 @@ class Predictor:
             id=prediction_id,
             access_token=keyed.access_token if keyed else secrets.token_urlsafe(32),
             consent_version=upload.consent_version,
-            image=ImageFacts(_key(prediction_id, outcome), sha256(upload.data), image.width, image.height),
+            image=_facts(_key(prediction_id, outcome), upload.data, image),
             descriptors=descriptors,
             decision=decision,
             outcome=outcome,
@@ -177,6 +177,10 @@ class Predictor:
 
 def _repeated(earlier: StoredPrediction, key: IdempotencyKey, watch: Stopwatch) -> Created:
     return Created(earlier, key.access_token(earlier.token_salt or b""), watch, is_repeat=True)
+
+
+def _facts(key: str, data: bytes, image: DecodedImage) -> ImageFacts:
+    return ImageFacts(key, sha256(data), image.width, image.height, pixel_sha256(image.grey))
 
 
 def stored_jpeg(data: bytes, image: DecodedImage) -> bytes:

@@ -56,6 +56,13 @@ class RunningPlatform:
     def outbox(self) -> list[Path]:
         return sorted((self.home / "outbox").glob("*.eml"))
 
+    def restart(self) -> None:
+        """Stop everything, as Ctrl-C does, and start it again on what is there."""
+        self.process.send_signal(signal.SIGTERM)
+        self.process.wait(90)
+        self.process = _started(self.environment)
+        _wait_until_running(self)
+
     def url(self, part: str) -> str:
         return f"http://127.0.0.1:{self.ports[part]}"
 
@@ -106,16 +113,17 @@ def platform(elasticsearch: ElasticsearchServer) -> Iterator[RunningPlatform]:
             "BRAIN_LOGS__ELASTICSEARCH_USER": "elastic",
             "BRAIN_LOGS__ELASTICSEARCH_PASSWORD": PASSWORD,
         }
-        process = subprocess.Popen(
-            [BRAIN, "up"], env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-        )
-        platform = RunningPlatform(Path(folder), ports, environment, process)
+        platform = RunningPlatform(Path(folder), ports, environment, _started(environment))
         try:
             _wait_until_running(platform)
             yield platform
         finally:
-            process.send_signal(signal.SIGTERM)
-            process.wait(90)
+            platform.process.send_signal(signal.SIGTERM)
+            platform.process.wait(90)
+
+
+def _started(environment: dict[str, str]) -> "subprocess.Popen[str]":
+    return subprocess.Popen([BRAIN, "up"], env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
 
 def _wait_until_running(platform: RunningPlatform) -> None:

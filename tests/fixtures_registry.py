@@ -1,7 +1,9 @@
 """A registry in memory whose calls can fail, so that what a crash between two steps leaves can be looked at."""
 
+import json
 from collections.abc import Callable
 from datetime import UTC, datetime
+from pathlib import Path
 
 from brain_assets.ml.registry import RecordedRun, RegisteredVersion
 from brain_core.errors import RegistryError
@@ -80,3 +82,44 @@ class MemoryRegistry:
     def _require(self) -> None:
         if self.is_away:
             raise RegistryError("MLflow is away.")
+
+
+class FileRegistry(MemoryRegistry):
+    """The same in a file, so that it outlives a process that is killed."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__()
+        self._path = path
+        self._load()
+
+    def versions(self) -> list[RegisteredVersion]:
+        self._load()
+        return super().versions()
+
+    def alias_version(self, alias: str) -> str | None:
+        self._load()
+        return super().alias_version(alias)
+
+    def set_alias(self, alias: str, version: str) -> None:
+        super().set_alias(alias, version)
+        self._save()
+
+    def delete_alias(self, alias: str) -> None:
+        super().delete_alias(alias)
+        self._save()
+
+    def set_version_tags(self, version: str, tags: dict[str, str]) -> None:
+        super().set_version_tags(version, tags)
+        self._save()
+
+    def register_bare(self, version: str) -> None:
+        """A version of which nothing was uploaded."""
+        self.tags[version] = {}
+        self._save()
+
+    def _load(self) -> None:
+        kept = json.loads(self._path.read_text())
+        self.aliases, self.tags = kept["aliases"], kept["tags"]
+
+    def _save(self) -> None:
+        self._path.write_text(json.dumps({"aliases": self.aliases, "tags": self.tags}))

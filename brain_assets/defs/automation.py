@@ -11,12 +11,15 @@ from brain_assets.defs.champion_alias import champion_alias_sensor
 from brain_assets.defs.erasure import erasure_sensor
 from brain_assets.defs.ingestion import batches
 from brain_assets.defs.promotion_requests import promotion_request_sensor
+from brain_assets.defs.shadowing import shadow_sensor_for
+from brain_assets.defs.training_runs import ENDED_BADLY, REASON_TAG, RETRAINING_JOB, UNFINISHED, unfinished_training
 from brain_assets.resources import BucketResource, DatabaseResource, SourceResource
 from brain_core.errors import BrainError
 from brain_core.settings import Settings
 
 if TYPE_CHECKING:
     from brain_assets.ml.batches import Plan
+    from brain_core.corrections import Waiting
 
 MAX_ATTEMPTS = 3
 """A batch, or a retraining for the same corrections, that fails so often in a day waits for a person."""
@@ -28,8 +31,8 @@ BATCH = "batch"
 LAST_OF_BATCH = dg.AssetKey("image_statistics")
 PARTITION_TAG = "dagster/partition"
 
-UNFINISHED = [dg.DagsterRunStatus.QUEUED, dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED]
 CORRECTIONS_TAG = "brain/corrections"
+"""Of a run of the sensor: names the corrections that it was started for."""
 
 batch_assets = dg.AssetSelection.assets("raw_images", "image_statistics")
 monitoring_assets = dg.AssetSelection.groups("monitoring")
@@ -43,7 +46,7 @@ data_and_model_build = dg.define_asset_job(
     "data_and_model_build", selection=build_assets, description="From the manifest to the promotion decision."
 )
 model_retraining = dg.define_asset_job(
-    "model_retraining",
+    RETRAINING_JOB,
     selection=dg.AssetSelection.assets("feedback_set").downstream() - monitoring_assets - baseline_assets,
     description="The same assets again from the feedback down. In the replaced system: `retrain_model`.",
 )
@@ -78,6 +81,7 @@ def automation(settings: Settings) -> list[dg.SensorDefinition]:
         champion_alias_sensor,
         promotion_request_sensor,
         erasure_sensor,
+        shadow_sensor_for(settings),
     ]
 
 
@@ -176,31 +180,52 @@ def _feedback_threshold_sensor(settings: Settings) -> dg.SensorDefinition:
         """Retrains when more corrections wait than the threshold. In the replaced system: `flag_true`, `flag_false`."""
         from brain_core.corrections import CorrectionStore
 
+        # Before the corrections are counted: a retraining that ends in between has claimed its own by then.
+        running = unfinished_training(context.instance)
         try:
             with database.engine() as engine:
-                waiting = CorrectionStore(engine).unclaimed_image_count()
+                waiting = CorrectionStore(engine).waiting()
         except BrainError as exc:
             return dg.SkipReason(f"The feedback cannot be read, tried again later: {exc}")
-        return _retraining_request(context.instance, waiting, threshold)
+        return _retraining_request(context.instance, waiting, threshold, running)
 
     return feedback_threshold_sensor
 
 
-def _retraining_request(instance: dg.DagsterInstance, waiting: int, threshold: int) -> dg.RunRequest | dg.SkipReason:
-    if waiting <= threshold:
-        return dg.SkipReason(f"{waiting} corrected images wait; a retraining starts at more than {threshold}.")
-    if _is_running(instance, model_retraining.name):
-        return dg.SkipReason(f"{waiting} corrected images wait; a retraining is running.")
-    if _recent_failures(instance, model_retraining.name, {CORRECTIONS_TAG: str(waiting)}) >= MAX_ATTEMPTS:
-        return dg.SkipReason(f"Retraining on these {waiting} images failed {MAX_ATTEMPTS} times; start it by hand.")
-    return dg.RunRequest(tags={CORRECTIONS_TAG: str(waiting)})
+def _retraining_request(
+    instance: dg.DagsterInstance, waiting: "Waiting", threshold: int, running: str | None
+) -> dg.RunRequest | dg.SkipReason:
+    found = f"{waiting.images} corrected images wait"
+    if waiting.images <= threshold:
+        return dg.SkipReason(f"{found}; a retraining starts at more than {threshold}.")
+    if running is not None:
+        return dg.SkipReason(f"{found}; run {running} makes a model already.")
+    tags = {CORRECTIONS_TAG: waiting.key}
+    if _recent_failures(instance, RETRAINING_JOB, tags, ENDED_BADLY) >= MAX_ATTEMPTS:
+        return dg.SkipReason(
+            f"Retraining on these {waiting.images} images failed {MAX_ATTEMPTS} times within a day. Remove the cause, "
+            f"then launch `{RETRAINING_JOB}` in Dagit; or wait a day, or for another correction."
+        )
+    attempt = 1 + instance.get_runs_count(dg.RunsFilter(job_name=RETRAINING_JOB, statuses=ENDED_BADLY, tags=tags))
+    reason = f"{found}, more than {threshold}; attempt {attempt} for these."
+    # Whatever interrupts the daemon: for the same corrections and the same attempt there is one run, for ever.
+    return dg.RunRequest(run_key=f"{waiting.key}-{attempt}", tags={**tags, REASON_TAG: reason})
 
 
 def _is_running(instance: dg.DagsterInstance, job: str, tags: dict[str, str] | None = None) -> bool:
     return instance.get_runs_count(dg.RunsFilter(job_name=job, statuses=UNFINISHED, tags=tags)) > 0
 
 
-def _recent_failures(instance: dg.DagsterInstance, job: str, tags: dict[str, str]) -> int:
-    since = datetime.now(UTC) - timedelta(days=1)
-    failed = [dg.DagsterRunStatus.FAILURE]
-    return instance.get_runs_count(dg.RunsFilter(job_name=job, statuses=failed, tags=tags, created_after=since))
+def _recent_failures(
+    instance: dg.DagsterInstance,
+    job: str,
+    tags: dict[str, str],
+    statuses: Sequence[dg.DagsterRunStatus] = (dg.DagsterRunStatus.FAILURE,),
+) -> int:
+    since = _now() - timedelta(days=1)
+    failed = dg.RunsFilter(job_name=job, statuses=list(statuses), tags=tags, created_after=since)
+    return instance.get_runs_count(failed)
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)

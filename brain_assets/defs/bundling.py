@@ -18,15 +18,24 @@ def inference_bundle(
     transformed_test_set: ImageSet,
     current_statistics: pd.DataFrame,
     dataset_splits: pd.DataFrame,
+    feedback_set: pd.DataFrame,
     bucket: BucketResource,
     registry: RegistryResource,
 ) -> dg.MaterializeResult[RegisteredBundle]:
     """One ONNX graph, the gate, the reference and the manifest: all that serving needs; a version in MLflow."""
     from brain_assets.ml.bundling import BundleInputs, make_bundle
+    from brain_assets.ml.earlier_splits import known_images
 
-    weights = bucket.data().read(WEIGHTS_KEY)
+    start = trained_model.started_from
     inputs = BundleInputs(
-        trained_model, weights, model_evaluation, transformed_test_set, current_statistics, dataset_splits
+        trained_model,
+        bucket.data().read(WEIGHTS_KEY),
+        model_evaluation,
+        transformed_test_set,
+        current_statistics,
+        dataset_splits,
+        feedback_set,
+        known_images(bucket.data(), start) if start else None,
     )
     bundle = make_bundle(inputs, registry.open(), bucket.data())
     source = source_note(trained_model.provenance.source)

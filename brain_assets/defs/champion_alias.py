@@ -21,12 +21,19 @@ logger = logging.getLogger(__name__)
 def champion_alias_sensor(
     context: dg.SensorEvaluationContext, bucket: BucketResource, database: DatabaseResource, registry: RegistryResource
 ) -> dg.SensorResult:
-    """Publishes the version that the MLflow alias `champion` names: somebody set it, or a promotion was interrupted."""
+    """Publishes the version that the MLflow alias `champion` names: somebody set it, or a promotion was interrupted.
+
+    A retraining that was committed and then cut off is carried out first.
+    """
+    from brain_assets.ml.deciding import finish_retrainings
     from brain_assets.ml.publishing import Stores, VersionRefused, follow_alias
 
     try:
         with database.engine() as engine:
-            pointer = follow_alias(Stores(engine, registry.open(), bucket.data()))
+            stores = Stores(engine, registry.open(), bucket.data())
+            for sentence in finish_retrainings(stores):
+                _log(context, logging.WARNING, sentence)
+            pointer = follow_alias(stores)
     except VersionRefused as exc:
         return _refused(context, str(exc))
     except BrainError as exc:

@@ -5,7 +5,7 @@ import numpy as np
 import pandas as pd
 
 from brain_assets.asset_store import AssetStore, ImageSet, version_of
-from brain_assets.config import AugmentationParameters
+from brain_assets.config import AugmentationParameters, TrainingSetParameters
 from brain_assets.metadata import picture, progress_log, source_in, source_note, table
 from brain_assets.resources import BucketResource
 
@@ -13,16 +13,30 @@ SHOWN = 8
 
 
 @dg.asset(group_name="training", kinds={"parquet"})
-def training_set(dataset_splits: pd.DataFrame, feedback_set: pd.DataFrame) -> dg.MaterializeResult[pd.DataFrame]:
-    """Images to train and to tune on: the training and validation parts, and the corrections that may be used."""
-    from brain_assets.ml.datasets import training_table
+def training_set(
+    dataset_splits: pd.DataFrame, feedback_set: pd.DataFrame, config: TrainingSetParameters
+) -> dg.MaterializeResult[pd.DataFrame]:
+    """Images to train and to tune on: the training and validation parts, and the corrections that may be used.
 
-    rows = training_table(dataset_splits, feedback_set)
+    Labels of one image that contradict each other are listed with what was made of them.
+    """
+    from brain_assets.ml.datasets import training_table
+    from brain_assets.ml.feedback import conflicts
+    from brain_assets.ml.tracking import table_version
+
+    rows = training_table(dataset_splits, feedback_set, config.feedback_weight)
     sizes = rows.groupby(["part", "origin", "label"]).size().reset_index(name="images")
     return dg.MaterializeResult(
         value=rows,
-        data_version=dg.DataVersion(version_of(rows[["key", "label", "part", "pixel_sha256"]])),
-        metadata={"source": source_note(source_in(rows)), "rows": len(rows), "sizes": table(sizes)},
+        data_version=dg.DataVersion(table_version(rows)),
+        metadata={
+            "source": source_note(source_in(rows)),
+            "rows": len(rows),
+            "corrections": int((rows["origin"] == "feedback").sum()),
+            "feedback_weight": config.feedback_weight,
+            "sizes": table(sizes),
+            "conflicts": table(conflicts(feedback_set)),
+        },
     )
 
 
@@ -38,10 +52,11 @@ def augmented_dataset(
 
     Only copies of new images are made. In the replaced system: `augment_input_data`.
     """
-    from brain_assets.ml.datasets import augmented_image_set, image_set, new_copies
+    from brain_assets.ml.datasets import augmented_image_set, image_set, images_that_are_there, new_copies
     from brain_assets.ml.plots import before_and_after
 
-    rows = training_set[training_set["part"] == "train"]
+    listed = training_set[training_set["part"] == "train"]
+    rows = images_that_are_there(listed, bucket.inference())
     progress = progress_log(context, "images decoded")
     originals = image_set(rows, bucket.data(), bucket.inference(), annotations, progress)
     earlier = AssetStore(bucket.data()).read_former("augmented_dataset", ImageSet)
@@ -52,6 +67,7 @@ def augmented_dataset(
             "source": source_note(source_in(rows)),
             "rows": len(augmented),
             "originals": len(originals),
+            "erased_meanwhile": len(listed) - len(rows),
             "new_copies": new_copies(augmented, earlier),
             "with_box": int((~np.isnan(augmented.boxes).any(axis=1)).sum()),
             "before_and_after": picture(before_and_after(augmented, len(originals))),

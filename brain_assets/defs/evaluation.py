@@ -22,21 +22,27 @@ def model_evaluation(
     dataset_splits: pd.DataFrame,
     image_manifest: pd.DataFrame,
     annotations: pd.DataFrame,
+    feedback_set: pd.DataFrame,
     bucket: BucketResource,
     registry: RegistryResource,
 ) -> dg.MaterializeResult[EvaluatedModel]:
     """Figures on the test part, of which no copy and no known patient was trained on; intervals resample patients.
 
-    One image of each group of copies is judged; the figure on the published split stands beside, named as inflated.
+    One image of each group of copies is judged; the figure on the published split stands beside, named as inflated, and
+    those on the held-out part of the accepted corrections, which grows.
     Figures, pictures and the model card go to the MLflow run of the training.
     """
     from brain_assets.ml import evaluation_report as report
     from brain_assets.ml.evaluation import evaluate_model
     from brain_assets.ml.image_facts import KnownImages
+    from brain_assets.ml.judging import held_out_images, trained_on
     from brain_assets.ml.metrics_table import metrics_table, readable, with_new_model
     from brain_assets.ml.model_card import split_sizes
 
-    known = KnownImages(dataset_splits, image_manifest, annotations)
+    start = trained_model.started_from
+    seen = trained_on(bucket.data(), start) if start else set()
+    held_out = held_out_images(feedback_set, bucket.inference(), seen)
+    known = KnownImages(dataset_splits, image_manifest, annotations, held_out)
     weights, mlflow = bucket.data().read(WEIGHTS_KEY), registry.open()
     evaluated, judged = evaluate_model(trained_model, weights, transformed_test_set, known, bucket.data())
     files = report.evaluation_files(judged, trained_model, split_sizes(dataset_splits))
@@ -64,7 +70,7 @@ def confidence_is_calibrated(model_evaluation: EvaluatedModel) -> dg.AssetCheckR
 
 def shown(evaluation: Evaluation, pictures: Mapping[str, bytes]) -> dict[str, Any]:
     """An evaluation in Dagit: numbers, tables and pictures."""
-    published = evaluation.published_split
+    published, told = evaluation.published_split, evaluation.feedback_test
     intervals: list[dict[str, Any]] = [
         {"figure": name, **figure.model_dump()} for name, figure in evaluation.intervals().items()
     ]
@@ -77,6 +83,8 @@ def shown(evaluation: Evaluation, pictures: Mapping[str, bytes]) -> dict[str, An
         **evaluation.headline(),
         **figures({"published_split_accuracy": published.accuracy.value if published else None}),
         **({"published_split_note": published.note} if published else {}),
+        **figures({"feedback_test_accuracy": told.accuracy.value if told else None}),
+        "feedback_test_images": told.images if told else 0,
         "images": evaluation.images,
         "groups": evaluation.groups,
         **figures({"components": evaluation.components}),

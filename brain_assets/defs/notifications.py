@@ -1,10 +1,21 @@
-"""E-mails and log events when a run ends. In the replaced system: `send_email`."""
+"""E-mails when a retraining starts; e-mails and log events when a run ends. In the replaced system: `send_email`."""
 
 import logging
 
 import dagster as dg
 
-from brain_assets.defs.run_mail import DECISION, AssetReport, RunReport, asset_report, subject, text
+from brain_assets.defs.automation import model_retraining
+from brain_assets.defs.run_mail import (
+    DECISION,
+    AssetReport,
+    RunReport,
+    asset_report,
+    started_subject,
+    started_text,
+    subject,
+    text,
+)
+from brain_assets.defs.training_runs import REASON_TAG
 from brain_assets.resources import MailResource
 from brain_core.errors import DeliveryError
 from brain_core.events import configure_logging
@@ -37,10 +48,24 @@ def failure_email(context: dg.RunFailureSensorContext, mail: MailResource) -> No
     _send(context, mail, _report(context.instance, run, reasons))
 
 
-def _send(context: dg.RunStatusSensorContext, mail: MailResource, report: RunReport) -> None:
-    # The run is over, and what it did is kept: a mail that cannot be sent changes nothing about that.
+@dg.run_status_sensor(
+    run_status=dg.DagsterRunStatus.STARTED,
+    monitored_jobs=[model_retraining],
+    default_status=dg.DefaultSensorStatus.RUNNING,
+    minimum_interval_seconds=10,
+)
+def started_email(context: dg.RunStatusSensorContext, mail: MailResource) -> None:
+    """Says that a retraining started, and why."""
+    report = _report(context.instance, context.dagster_run, {})
+    _send(context, mail, report, started_subject(report), started_text(report))
+
+
+def _send(
+    context: dg.RunStatusSensorContext, mail: MailResource, report: RunReport, title: str = "", body: str = ""
+) -> None:
+    # What the run did is kept: a mail that cannot be sent changes nothing about that.
     try:
-        mail.send(subject(report), text(report))
+        mail.send(title or subject(report), body or text(report))
     except DeliveryError as exc:
         context.log.error("The mail about run %s was not sent: %s", report.run_id, exc)
         fields = {"event.action": "mail", "event.outcome": "failure", "brain.run.id": report.run_id}
@@ -75,6 +100,7 @@ def _report(instance: dg.DagsterInstance, run: dg.DagsterRun, failures: dict[str
         failures=failures,
         dagster_url=settings.dagster.url,
         mlflow_url=settings.mlflow.uri,
+        reason=run.tags.get(REASON_TAG, ""),
     )
 
 

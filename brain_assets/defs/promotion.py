@@ -33,7 +33,8 @@ def promotion(
     from brain_assets.ml.metrics_table import metrics_table, readable
     from brain_assets.ml.publishing import Stores
 
-    inputs = PromotionInputs(inference_bundle, transformed_test_set, dataset_splits, current_statistics)
+    frozen = (transformed_test_set, dataset_splits, current_statistics)
+    inputs = PromotionInputs(inference_bundle, *frozen, feedback_set, bucket.inference())
     with database.engine() as engine:
         stores = Stores(engine, registry.open(), bucket.data())
         record = settle_promotion(inputs, feedback_set, context.run_id, stores)
@@ -50,6 +51,7 @@ def _shown(record: PromotionRecord) -> dict[str, Any]:
         "reason": decision.reason,
         "test_groups": record.test_groups,
         "left_out_groups": record.left_out_groups,
+        "feedback_images": record.feedback_images,
         "rules": table(pd.DataFrame([_rule_row(rule) for rule in decision.rules])),
         "figures": table(pd.DataFrame([_figure_row(figure) for figure in decision.figures])),
     }

@@ -8,10 +8,12 @@ import dagster as dg
 Value = str | int | float
 Row = Mapping[str, object]
 
+BY_HAND = "It was launched by hand."
 DECISION = "promotion"
 """The asset whose materialisation is the decision."""
 
 EVALUATION = "model_evaluation"
+FEEDBACK = "feedback_set"
 MAX_TEXT_LENGTH = 1000
 """Longer values are pictures, or belong to Dagit."""
 
@@ -43,6 +45,7 @@ class RunReport:
         duration_s: None where Dagster does not know it.
         assets: what it made, in this order.
         failures: reason by step; empty when it succeeded.
+        reason: why it was started, a sentence; empty when nobody said.
         dagster_url: address of Dagit.
         mlflow_url: address of MLflow.
     """
@@ -54,6 +57,7 @@ class RunReport:
     failures: dict[str, str]
     dagster_url: str
     mlflow_url: str
+    reason: str = ""
 
 
 def subject(report: RunReport) -> str:
@@ -68,6 +72,24 @@ def text(report: RunReport) -> str:
     """The whole mail, without the notice that the mailer adds."""
     sections = [_opening(report), _failures(report), _what_ran(report), *_figures(report), *_tables(report)]
     return "\n\n".join("\n".join(lines) for lines in [*sections, _links(report)] if lines)
+
+
+def started_subject(report: RunReport) -> str:
+    """One line: what started."""
+    return f"Brain Assets: {report.job} started"
+
+
+def started_text(report: RunReport) -> str:
+    """The whole mail about a start: why, what will happen, where to look."""
+    lines = [
+        f"{report.job} started. {report.reason or BY_HAND}",
+        "",
+        "The new model starts from the champion's weights. It replaces the champion only when every rule of the "
+        "promotion policy holds; until then, and otherwise, the champion answers on. Another mail tells the decision.",
+        "",
+        f"Run: {report.dagster_url}/runs/{report.run_id}",
+    ]
+    return "\n".join(lines)
 
 
 def asset_report(metadata: Mapping[str, dg.MetadataValue]) -> AssetReport:
@@ -95,9 +117,10 @@ def text_table(rows: Sequence[Row]) -> list[str]:
 
 def _opening(report: RunReport) -> list[str]:
     took = f" after {_duration(report.duration_s)}" if report.duration_s is not None else ""
+    why = [f"Started because: {report.reason}"] if report.reason else []
     if report.failures:
-        return [f"{report.job} failed{took}. What was there before stays in use."]
-    return [f"{report.job} succeeded{took}."]
+        return [f"{report.job} failed{took}. What was there before stays in use.", *why]
+    return [f"{report.job} succeeded{took}.", *why]
 
 
 def _failures(report: RunReport) -> list[str]:
@@ -109,7 +132,7 @@ def _what_ran(report: RunReport) -> list[str]:
 
 
 def _figures(report: RunReport) -> Iterator[list[str]]:
-    for name in (EVALUATION, DECISION):
+    for name in (FEEDBACK, EVALUATION, DECISION):
         values = report.assets.get(name, AssetReport()).values
         if values:
             yield [name, *(f"  {key}: {_shown(value)}" for key, value in values.items())]

@@ -5,6 +5,7 @@ import pandas as pd
 
 from brain_assets.asset_store import ImageSet
 from brain_assets.config import TrainingParameters
+from brain_assets.defs.training_runs import RETRAINING_JOB, refuse_second_training
 from brain_assets.metadata import picture, source_note
 from brain_assets.ml.records import WEIGHTS_KEY, TrainedModel
 from brain_assets.resources import BucketResource, RegistryResource
@@ -23,14 +24,16 @@ def trained_model(
 
     Starts from the champion's weights when corrections are among the images. In the replaced system: `building_model`.
     """
+    refuse_second_training(context.instance, context.run_id)
     from brain_assets.ml import tracking
     from brain_assets.ml.datasets import image_set, source_of, training_data
     from brain_assets.ml.metrics import training_curve_png
 
     validation = image_set(training_set[training_set["part"] == "validation"], bucket.data(), bucket.inference())
-    data = training_data(augmented_dataset, validation)
-    how = config.to_training(source_of(training_set))
-    start = tracking.starting_point(bucket.data(), training_set, how.architecture)
+    data = training_data(augmented_dataset, validation, training_set)
+    architecture = config.to_training(source_of(training_set)).architecture
+    start = tracking.starting_point(bucket.data(), training_set, architecture, context.job_name == RETRAINING_JOB)
+    how = config.to_training(source_of(training_set), is_retraining=start is not None)
     tags = {"dagster_run_id": context.run_id, "source": source_of(training_set)}
     version = tracking.table_version(training_set)
     training = tracking.TrackedTraining(data, how, version, start, bucket.data())

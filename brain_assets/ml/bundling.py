@@ -16,11 +16,13 @@ from brain_assets.ml.export import (
     predict_in_batches,
     reference_table,
 )
+from brain_assets.ml.fingerprints import perceptual_hashes
 from brain_assets.ml.gate_fitting import build_gate
 from brain_assets.ml.publishing import BUNDLE_FOLDER, upload_bundle
 from brain_assets.ml.records import EvaluatedModel, RegisteredBundle, TrainedModel
 from brain_assets.ml.registry import ModelRegistry
 from brain_assets.ml.signature import MLMODEL_FILE, mlmodel_file
+from brain_assets.ml.statistics import stacked_thumbnails
 from brain_assets.ml.tracking import recipe_of
 from brain_core.bundle import MODEL_FILE, Manifest, OnnxSession
 from brain_core.storage import Bucket
@@ -30,7 +32,18 @@ PARITY_IMAGES = 64
 
 @dataclass(frozen=True)
 class BundleInputs:
-    """What a bundle is made from."""
+    """What a bundle is made from.
+
+    Attributes:
+        model: record of the training.
+        weights: its weights.
+        evaluation: its figures.
+        test: the test images.
+        statistics: of the source's images.
+        splits: as the asset `dataset_splits` holds them.
+        feedback: as `feedback.screen` makes it; None where there is none.
+        inherited: what the model knew whose weights it started from (`pixel_sha256`, `part`); None where from none.
+    """
 
     model: TrainedModel
     weights: bytes
@@ -38,6 +51,8 @@ class BundleInputs:
     test: ImageSet
     statistics: pd.DataFrame
     splits: pd.DataFrame
+    feedback: pd.DataFrame | None = None
+    inherited: pd.DataFrame | None = None
 
 
 @dataclass(frozen=True)
@@ -72,13 +87,46 @@ def export_bundle(inputs: BundleInputs) -> Exported:
     session = OnnxSession(onnx, threads=2)
     gate = build_gate(inputs.statistics, inputs.splits)
     reference = reference_table(inputs.statistics, inputs.test.keys, *predict_in_batches(session, inputs.test.images))
-    parts = inputs.splits.drop(columns="pixel_sha256", errors="ignore")
-    fingerprints = parts.merge(inputs.statistics[["key", "pixel_sha256"]], on="key")
+    known = images_known(inputs.splits, inputs.statistics, inputs.feedback, inputs.inherited)
     return Exported(
-        bundle_contents(onnx, inputs.weights, gate, fingerprints, reference),
+        bundle_contents(onnx, inputs.weights, gate, known, reference),
         parity(keras_model, session, inputs.test.images[:PARITY_IMAGES]),
         gate.threshold,
     )
+
+
+def images_known(
+    splits: pd.DataFrame,
+    statistics: pd.DataFrame,
+    feedback: pd.DataFrame | None = None,
+    inherited: pd.DataFrame | None = None,
+) -> pd.DataFrame:
+    """What the bundle says of the images that its model knows (`split.parquet`).
+
+    The source's images with their part; the corrected uploads that were trained on, as `train`; and what else the
+    model knew whose weights this one started from. `perceptual_hash` has 16 bytes where the picture is known.
+
+    Args:
+        splits: as the asset `dataset_splits` holds them.
+        statistics: of the source's images.
+        feedback: see `BundleInputs`.
+        inherited: see `BundleInputs`.
+    """
+    hashes = perceptual_hashes(stacked_thumbnails(statistics))
+    pictures = statistics[["key", "pixel_sha256"]].assign(perceptual_hash=[row.tobytes() for row in hashes])
+    parts = [splits.drop(columns="pixel_sha256", errors="ignore").merge(pictures, on="key")]
+    if feedback is not None and len(feedback):
+        used = feedback[feedback["is_used"]]
+        parts.append(used[["key", "label", *_KNOWN_BY]].assign(part="train", source="upload"))
+    if inherited is not None:
+        earlier = inherited[inherited["part"] != "test"]
+        named = pd.concat(part.loc[part["part"] != "test", "pixel_sha256"] for part in parts)
+        columns = [name for name in ("key", "label", *_KNOWN_BY, "part", "source") if name in earlier]
+        parts.append(earlier.loc[~earlier["pixel_sha256"].isin(named), columns])
+    return pd.concat([part for part in parts if len(part)], ignore_index=True)
+
+
+_KNOWN_BY = ("pixel_sha256", "perceptual_hash")
 
 
 def make_bundle(inputs: BundleInputs, registry: ModelRegistry, bucket: Bucket) -> RegisteredBundle:

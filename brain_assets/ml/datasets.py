@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from brain_assets.asset_store import BOX_COLUMNS, ImageSet
 from brain_assets.ml.augmentation import AugmentationConfig, augment
 from brain_assets.ml.ingestion import Progress, load_tensors
-from brain_assets.ml.training_data import NO_GROUP, TrainingData
+from brain_assets.ml.training_data import TrainingData
 from brain_core.errors import StorageError
 from brain_core.imaging import MODEL_SIZE
 from brain_core.labels import CLASSES
@@ -22,16 +22,21 @@ BLOCK_IMAGES = 512
 """So many images are decoded at a time."""
 
 
-def training_table(splits: pd.DataFrame, feedback: pd.DataFrame) -> pd.DataFrame:
-    """Training and validation images: key, label, group, part, source, pixel_sha256, origin (`source` or `feedback`).
+def training_table(splits: pd.DataFrame, feedback: pd.DataFrame, feedback_weight: float = 1.0) -> pd.DataFrame:
+    """Training and validation images: key, label, group, part, source, pixel_sha256, origin, weight.
 
-    Corrected uploads join the training part; their group is -1 since they were screened against the test images only.
+    `origin` is `source` or `feedback`. Corrected uploads that may be used join the training part, each as a group of
+    its own; `feedback_weight` is what one of them counts in the loss, where an image of the source counts 1.
     """
     columns = ["key", "label", "group", "part", "source", "pixel_sha256"]
     # Splits of an earlier version do not know the pixels.
-    known = splits[splits["part"] != "test"].reindex(columns=columns).assign(origin=SOURCE)
+    known = splits[splits["part"] != "test"].reindex(columns=columns).assign(origin=SOURCE, weight=1.0)
     used = feedback.loc[feedback["is_used"], ["key", "label", "pixel_sha256"]]
-    corrected = used.assign(group=NO_GROUP, part="train", source="upload", origin=FEEDBACK)
+    first = int(splits["group"].max()) + 1 if len(splits) else 0
+    numbers = range(first, first + len(used))
+    corrected = used.assign(
+        group=numbers, part="train", source="upload", origin=FEEDBACK, weight=float(feedback_weight)
+    )
     return pd.concat([known, corrected], ignore_index=True) if len(corrected) else known.reset_index(drop=True)
 
 
@@ -40,8 +45,23 @@ def source_of(table: pd.DataFrame) -> str:
     return str(table.loc[table["origin"] == SOURCE, "source"].iloc[0])
 
 
-def training_data(augmented: ImageSet, validation: ImageSet) -> TrainingData:
-    """What `training.train` takes."""
+def images_that_are_there(table: pd.DataFrame, inference: Bucket) -> pd.DataFrame:
+    """The rows without corrected uploads that were erased or moved since the table was made.
+
+    Raises:
+        StorageError: the bucket is away.
+    """
+    is_upload = (table["origin"] == FEEDBACK).to_numpy()
+    is_there = [not upload or inference.exists(key) for key, upload in zip(table["key"], is_upload, strict=True)]
+    return table[is_there]
+
+
+def training_data(augmented: ImageSet, validation: ImageSet, table: pd.DataFrame | None = None) -> TrainingData:
+    """What `training.train` takes; each image counts what the training `table` says, 1 without it."""
+    weights = np.empty(0)
+    if table is not None:
+        by_key = table[table["part"] == "train"].drop_duplicates("key").set_index("key")["weight"]
+        weights = by_key.loc[augmented.keys.tolist()].to_numpy(np.float64)
     return TrainingData(
         augmented.images,
         augmented.labels,
@@ -50,6 +70,7 @@ def training_data(augmented: ImageSet, validation: ImageSet) -> TrainingData:
         augmented.boxes,
         augmented.groups,
         validation.groups,
+        weights,
     )
 
 

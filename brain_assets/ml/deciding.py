@@ -19,7 +19,7 @@ from brain_assets.ml.publishing import (
 )
 from brain_assets.ml.records import PromotionRecord, RegisteredBundle
 from brain_assets.ml.registry import CHALLENGER, ModelRegistry
-from brain_core.corrections import CorrectionStore
+from brain_core.corrections import CorrectionStore, Retraining
 from brain_core.errors import ObjectNotFound
 from brain_core.storage import Bucket, model_key
 
@@ -37,10 +37,11 @@ MAX_REASON_LENGTH = 1000
 def settle_promotion(
     inputs: PromotionInputs, corrections: pd.DataFrame, run_id: str, stores: Stores
 ) -> PromotionRecord:
-    """Decide, publish a promoted version, keep the decision, claim the corrections that were there.
+    """Decide, claim the corrections that were there, publish a promoted version, keep the decision.
 
-    Safe to repeat after a fault in any step. When the champion changes between decision and publication, the decision
-    is made again against the new one.
+    The claim commits the retraining: from then on its corrections count no more, and whatever ends this process, the
+    decision is carried out, here or by `finish_retrainings`. Safe to repeat after a fault in any step. When the
+    champion changes between decision and publication, the decision is made again against the new one.
 
     Args:
         inputs: what is decided about.
@@ -55,6 +56,7 @@ def settle_promotion(
     for _ in range(MAX_DECISIONS):
         _follow_what_was_chosen(stores)
         record = decide_promotion(inputs, stores.bucket)
+        _claim(record, run_id, corrections, stores)
         try:
             apply_decision(record, run_id, stores)
         except ChampionChanged as exc:
@@ -64,10 +66,45 @@ def settle_promotion(
     else:
         apply_decision(record, run_id, stores)
     keep_in_mlflow(record, inputs.bundle, stores.registry)
-    if len(corrections):
-        claim = CorrectionStore(stores.engine).claim
-        claim(run_id, record.version, record.decision.is_promoted, corrections_of(corrections))
+    CorrectionStore(stores.engine).settle(run_id, record.decision.is_promoted)
     return record
+
+
+def finish_retrainings(stores: Stores) -> list[str]:
+    """Carry out the decisions of retrainings whose process ended between the claim and the end.
+
+    Returns:
+        A sentence for each, the oldest first.
+
+    Raises:
+        DatabaseError, RegistryError, StorageError: that store is away; it can be tried again.
+    """
+    store = CorrectionStore(stores.engine)
+    told = []
+    for retraining in store.unsettled():
+        is_promoted, sentence = _carried_out(retraining, stores)
+        store.settle(retraining.run_id, is_promoted)
+        told.append(sentence)
+    return told
+
+
+def _claim(record: PromotionRecord, run_id: str, corrections: pd.DataFrame, stores: Stores) -> None:
+    if len(corrections):
+        retraining = Retraining(run_id, record.version, record.decision.is_promoted, record.champion_before)
+        CorrectionStore(stores.engine).claim(retraining, corrections_of(corrections))
+
+
+def _carried_out(retraining: Retraining, stores: Stores) -> tuple[bool, str]:
+    version, run_id = retraining.model_version, retraining.run_id
+    if not retraining.is_promoted:
+        stores.registry.set_version_tags(version, {DECISION_TAG: KEPT})
+        return False, f"The champion stays, as run {run_id} decided about version {version}."
+    try:
+        replace_champion(stores, version, retraining.champion_before, promoted_by=f"dagster run {run_id}")
+    except (ChampionChanged, VersionRefused) as exc:
+        return False, f"Version {version} of run {run_id} is not published: {exc}"
+    stores.registry.set_version_tags(version, {DECISION_TAG: PROMOTED})
+    return True, f"Version {version} is the champion now, as run {run_id} decided."
 
 
 def decide_promotion(inputs: PromotionInputs, bucket: Bucket) -> PromotionRecord:
@@ -88,6 +125,7 @@ def decide_promotion(inputs: PromotionInputs, bucket: Bucket) -> PromotionRecord
         decision=decide(challenger, former[0] if former else None, judged.evidence),
         test_groups=len(judged.evidence.test),
         left_out_groups=judged.left_out_groups,
+        feedback_images=len(judged.evidence.feedback or ()),
     )
 
 

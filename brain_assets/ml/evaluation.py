@@ -129,6 +129,7 @@ def judge(
         "mirror": _mirror_figures(judged, mirrored),
         "localisation": _localisation(judged),
         "published_split": _published_figures(judged, published_testing(facts), predict, bucket),
+        "feedback_test": _feedback_figures(predict, known.feedback),
     }
     return replace(judged, evaluation=judged.evaluation.model_copy(update=further))
 
@@ -192,6 +193,12 @@ def _localisation(judged: JudgedModel) -> dict[str, Any]:
         return {}
     components = judged.facts["component"].to_numpy(np.int64)[rows]
     return dict(localisation_figures(answers.maps[rows], test.boxes[rows], test.labels[rows], components))
+
+
+def _feedback_figures(predict: Predictor, feedback: ImageSet | None) -> SubsetFigures | None:
+    if feedback is None:
+        return None
+    return evaluate_subset(answers_of(predict, feedback.images).predictions, feedback.labels, feedback.groups)
 
 
 def _published_figures(

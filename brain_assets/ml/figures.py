@@ -124,6 +124,7 @@ class Evaluation(Figures):
         mirror: figures of mirrored images.
         localisation: of each tumour class, and `all` of them; only what has images with a known box.
         published_split: figures on the published Testing images, wherever the split put them.
+        feedback_test: figures on the held-out part of the accepted corrections.
     """
 
     images: int
@@ -143,6 +144,7 @@ class Evaluation(Figures):
     mirror: MirrorFigures | None = None
     localisation: dict[str, LocalisationFigures] = Field(default_factory=dict)
     published_split: PublishedFigures | None = None
+    feedback_test: SubsetFigures | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """As plain JSON values."""

@@ -7,6 +7,7 @@ from pathlib import PurePosixPath
 
 import pandas as pd
 
+from brain_assets.asset_store import ImageSet
 from brain_core.labels import TumourClass
 
 FIGSHARE = "figshare"
@@ -30,11 +31,13 @@ class KnownImages:
         splits: `key`, `label`, `group`, `part`; `component`, `is_representative` and `source` where they are there.
         manifest: `key` and `published_split`.
         annotations: `key`; `plane` and `slice` where they are there.
+        feedback: the held-out corrected images, see `judging.held_out_images`; None where there is none.
     """
 
     splits: pd.DataFrame
     manifest: pd.DataFrame
     annotations: pd.DataFrame
+    feedback: ImageSet | None = None
 
 
 def image_facts(known: KnownImages) -> pd.DataFrame:

@@ -1,13 +1,15 @@
 """What the promotion policy is applied to: the test images that no model knows, and what the models say about them."""
 
 import io
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
 from brain_assets.asset_store import ImageSet
+from brain_assets.ml.datasets import FEEDBACK, image_set, images_that_are_there
+from brain_assets.ml.feedback import held_out_rows
 from brain_assets.ml.ingestion import in_threads
 from brain_assets.ml.latency import LoadedModel, single_image_latencies_ms
 from brain_assets.ml.localisation import peak_in_box
@@ -31,14 +33,16 @@ class PromotionInputs:
         splits: `key`, `group`, `part`, `is_representative` and `component` of all images (without `component` every
             group is its own).
         statistics: `key` and `pixel_sha256` of all images.
-        feedback: the held-out part of the accepted feedback, one image a group of copies; None where there is none.
+        feedback: the screened feedback, of which the held-out part judges; None where there is none.
+        uploads: bucket of the images of the feedback.
     """
 
     bundle: RegisteredBundle
     test: ImageSet
     splits: pd.DataFrame
     statistics: pd.DataFrame
-    feedback: ImageSet | None = None
+    feedback: pd.DataFrame | None = None
+    uploads: Bucket | None = None
 
 
 @dataclass(frozen=True)
@@ -64,11 +68,42 @@ def judge(inputs: PromotionInputs, versions: list[str], bucket: Bucket) -> Judge
         StorageError: the bucket is away.
     """
     models = [_loaded(bucket, version) for version in versions]
-    seen = set[str]().union(*(_trained_on(bucket, version) for version in versions))
+    seen = set[str]().union(*(trained_on(bucket, version) for version in versions))
     rows, left_out = common_test_rows(inputs.test, inputs.splits, inputs.statistics, seen)
+    held_out = _held_out(inputs, seen)
     candidates = _candidates(models, inputs, rows, bucket)
-    evidence = Evidence(_judged(inputs.test, rows, inputs.splits), _judged_feedback(inputs.feedback))
+    if held_out is not None and inputs.uploads is not None:
+        answers = [_feedback_answers(model, held_out, inputs.uploads) for model in models]
+        candidates = [replace(one, feedback=found) for one, found in zip(candidates, answers, strict=True)]
+    evidence = Evidence(_judged(inputs.test, rows, inputs.splits), _judged_feedback(held_out))
     return Judged(candidates, evidence, left_out)
+
+
+def held_out_images(feedback: pd.DataFrame, uploads: Bucket, seen: set[str]) -> ImageSet | None:
+    """The held-out images of the feedback that are still there, one a group of copies; None where there is none.
+
+    `groups` has the same number for copies and near slices: they are resampled together.
+
+    Args:
+        feedback: as `feedback.screen` makes it.
+        uploads: bucket of the images.
+        seen: `pixel_sha256` of what one of the models that are judged was trained or tuned on.
+    """
+    rows = held_out_rows(feedback, seen).assign(origin=FEEDBACK)
+    rows = images_that_are_there(rows.assign(group=rows["related_group"]) if len(rows) else rows, uploads)
+    return image_set(rows, uploads, uploads) if len(rows) else None
+
+
+def trained_on(bucket: Bucket, version: str) -> set[str]:
+    """`pixel_sha256` of the images that a published model was trained or tuned on.
+
+    Raises:
+        BundleError: the version has no whole bundle.
+        StorageError: the bucket is away.
+    """
+    files = bucket_files(bucket, version)
+    known = pd.read_parquet(io.BytesIO(verified(files, read_manifest(files), SPLIT_FILE)))
+    return set(known.loc[known["part"] != "test", "pixel_sha256"])
 
 
 def common_test_rows(
@@ -120,11 +155,10 @@ def _loaded(bucket: Bucket, version: str) -> LoadedModel:
     return LoadedModel(manifest, OnnxSession(verified(files, manifest, MODEL_FILE), threads=1))
 
 
-def _trained_on(bucket: Bucket, version: str) -> set[str]:
-    """`pixel_sha256` of the images that a model was trained or tuned on."""
-    files = bucket_files(bucket, version)
-    known = pd.read_parquet(io.BytesIO(verified(files, read_manifest(files), SPLIT_FILE)))
-    return set(known.loc[known["part"] != "test", "pixel_sha256"])
+def _held_out(inputs: PromotionInputs, seen: set[str]) -> ImageSet | None:
+    if inputs.feedback is None or inputs.uploads is None:
+        return None
+    return held_out_images(inputs.feedback, inputs.uploads, seen)
 
 
 def _candidates(
@@ -145,7 +179,6 @@ def _candidates(
                 calibration_error=expected_calibration_error(probabilities, labels) if len(rows) else np.nan,
                 parity=inputs.bundle.parity if model.manifest.version == inputs.bundle.version else np.nan,
                 latency_ms=latency_ms,
-                feedback=_feedback_answers(model, inputs.feedback),
             )
         )
     return candidates
@@ -160,10 +193,9 @@ def _pixels(test: ImageSet, rows: NDArray[np.int64], size: int, bucket: Bucket) 
     return np.stack(tensors) if tensors else np.empty((0, size, size, 1), np.uint8)
 
 
-def _feedback_answers(model: LoadedModel, feedback: ImageSet | None) -> Answers | None:
-    if feedback is None or feedback.images.shape[1] != model.manifest.input_size:
-        return None
-    return _answers(model, np.asarray(feedback.images[:]), feedback.boxes)[0]
+def _feedback_answers(model: LoadedModel, feedback: ImageSet, uploads: Bucket) -> Answers:
+    images = _pixels(feedback, np.arange(len(feedback)), model.manifest.input_size, uploads)
+    return _answers(model, images, feedback.boxes)[0]
 
 
 def _answers(

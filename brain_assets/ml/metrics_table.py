@@ -30,6 +30,7 @@ FIGURES = {
     "energy_in_box": "localisation_all_energy_in_box",
     "mirror_consistency": "mirror_consistency",
     "image_accuracy": "all_images_accuracy",
+    "feedback_accuracy": "feedback_test_accuracy",
     "published_split_accuracy": "published_split_accuracy",
 }
 """What the models are compared by, and its name in `figures.Evaluation.intervals`.

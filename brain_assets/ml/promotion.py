@@ -92,16 +92,20 @@ class _Comparison:
 
     def figures(self) -> list[ComparedFigure]:
         of_answers = _HEADLINE | {f"recall of {name}": _recall_of(index) for index, name in enumerate(CLASSES)}
-        found = [self._figure(name, figure) for name, figure in of_answers.items()]
+        found = [_figure(name, figure, self.test) for name, figure in of_answers.items()]
         pair = self.challenger, self.champion
         found.append(_simple("calibration error", *(model.calibration_error for model in pair)))
         found += [_simple(f"map on {CLASSES[index]}", *self._shares_on_tumour(index)[:2]) for index in TUMOURS]
+        found += self._feedback_figures()
         return [*found, _simple("ms for one image on one thread", *(model.latency_ms for model in pair))]
 
-    def _figure(self, name: str, figure: Figure) -> ComparedFigure:
-        challenger, champion = (_known(value) for value in self.test.values(figure))
-        difference = self.test.difference(figure)
-        return ComparedFigure(name=name, challenger=challenger, champion=champion, difference=difference)
+    def _feedback_figures(self) -> list[ComparedFigure]:
+        comparison, images = self._on_feedback(), self.evidence.feedback
+        if comparison is None or images is None:
+            return []
+        where = f"on held-out feedback ({len(images)} images)"
+        figures: dict[str, Figure] = {"macro-F1": macro_f1, "accuracy": share_right}
+        return [_figure(f"{name} {where}", figure, comparison) for name, figure in figures.items()]
 
     def _not_worse(self) -> Rule:
         policy = self.policy
@@ -140,14 +144,17 @@ class _Comparison:
         return Rule(name=name, value=", ".join(told), limit=limit, passed=p < self.policy.alpha)
 
     def _tests(self) -> dict[str, PairedComparison]:
-        feedback, answers = self.evidence.feedback, (self.challenger.feedback, self.champion.feedback)
-        if feedback is None or answers[0] is None or answers[1] is None:
+        second = self._on_feedback()
+        if second is None or len(self.evidence.feedback or ()) < self.policy.min_feedback_groups:
             return {"": self.test}
-        if len(feedback) < self.policy.min_feedback_groups:
-            return {"": self.test}
-        predictions = answers[0].predictions, answers[1].predictions
-        second = PairedComparison(*predictions, feedback.labels, feedback.components, self.evidence.seed)
         return {"frozen test ": self.test, "feedback ": second}
+
+    def _on_feedback(self) -> PairedComparison | None:
+        images, answers = self.evidence.feedback, (self.challenger.feedback, self.champion.feedback)
+        if not images or answers[0] is None or answers[1] is None:
+            return None
+        predictions = answers[0].predictions, answers[1].predictions
+        return PairedComparison(*predictions, images.labels, images.components, self.evidence.seed)
 
     def _map_holds(self, index: int) -> Rule:
         policy = self.policy
@@ -261,6 +268,11 @@ def _shown(value: float) -> str:
     if np.isnan(value):
         return "not assessed: no such images"
     return str(value) if isinstance(value, int) else f"{value:.4f}"
+
+
+def _figure(name: str, figure: Figure, comparison: PairedComparison) -> ComparedFigure:
+    challenger, champion = (_known(value) for value in comparison.values(figure))
+    return ComparedFigure(name=name, challenger=challenger, champion=champion, difference=comparison.difference(figure))
 
 
 def _simple(name: str, challenger: float, champion: float = np.nan) -> ComparedFigure:

@@ -38,6 +38,10 @@ ALIAS_FOLLOWED = "the MLflow alias `champion`"
 """Who promoted a version that somebody chose in MLflow."""
 
 
+MAX_HISTORY = 50
+"""So many former champions are remembered."""
+
+
 class VersionRefused(BrainError):
     """A version that cannot be the champion: not registered, without a bundle that loads, or a baseline."""
 
@@ -119,6 +123,24 @@ def follow_alias(stores: Stores) -> ChampionPointer | None:
         return _publish(stores, wanted, ALIAS_FOLLOWED) if wanted else None
 
 
+def roll_back(stores: Stores, promoted_by: str) -> ChampionPointer:
+    """Publish the champion before this one again; repeated, the one before that.
+
+    Former champions whose bundle no longer loads are passed over.
+
+    Raises:
+        VersionRefused: there is no former champion that can be published; nothing was changed.
+        DatabaseError, RegistryError, StorageError: see `publish_champion`.
+    """
+    with _promotion_lock(stores.engine):
+        pointer = _pointer(stores.bucket)
+        former = pointer.history if pointer else ()
+        for place, version in enumerate(former):
+            if _can_be_published(stores, version):
+                return _publish(stores, version, promoted_by, former[place + 1 :])
+    raise VersionRefused("There is no champion to go back to. `brain models list` shows what can be promoted instead.")
+
+
 def published_version(bucket: Bucket) -> str | None:
     """Version of the published champion; None where there is no pointer, or only one that nobody can follow.
 
@@ -151,13 +173,16 @@ def _can_be_published(stores: Stores, version: str) -> bool:
     return True
 
 
-def _publish(stores: Stores, version: str, promoted_by: str) -> ChampionPointer:
+def _publish(stores: Stores, version: str, promoted_by: str, history: tuple[str, ...] | None = None) -> ChampionPointer:
     _, registry, bucket = stores
     manifest = _whole_bundle(stores, version)
     former = _pointer(bucket)
     is_published = former is not None and (former.version, former.sha256) == (version, manifest)
     promoted_at = datetime.now(UTC)
-    pointer = ChampionPointer(version=version, sha256=manifest, promoted_at=promoted_at, promoted_by=promoted_by)
+    before = _history(former, version) if history is None else history
+    pointer = ChampionPointer(
+        version=version, sha256=manifest, promoted_at=promoted_at, promoted_by=promoted_by, history=before
+    )
     if registry.alias_version(CHAMPION) != version:
         registry.set_alias(CHAMPION, version)
     if registry.alias_version(CHALLENGER) == version:
@@ -167,6 +192,12 @@ def _publish(stores: Stores, version: str, promoted_by: str) -> ChampionPointer:
     registry.set_version_tags(version, {"promoted_by": promoted_by, "promoted_at": promoted_at.isoformat()})
     write_json(bucket, CHAMPION_KEY, pointer.model_dump(mode="json"))
     return pointer
+
+
+def _history(former: ChampionPointer | None, version: str) -> tuple[str, ...]:
+    if former is None or former.version == version:
+        return former.history if former else ()
+    return (former.version, *former.history)[:MAX_HISTORY]
 
 
 def _whole_bundle(stores: Stores, version: str) -> str:

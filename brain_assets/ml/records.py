@@ -56,6 +56,7 @@ class PromotionRecord(BaseModel):
         decided_at: UTC.
         test_groups: number of test groups that both models were judged on.
         left_out_groups: number of test groups that were left out since one of the models knew something of them.
+        feedback_images: number of held-out corrected images that both models were judged on too.
     """
 
     version: str
@@ -64,3 +65,4 @@ class PromotionRecord(BaseModel):
     decided_at: datetime = Field(default_factory=lambda: datetime.now(UTC))
     test_groups: int = 0
     left_out_groups: int = 0
+    feedback_images: int = 0

@@ -1,6 +1,5 @@
 """Numbers, histogram and thumbnail of every image, from one decode."""
 
-import hashlib
 from typing import Any
 
 import numpy as np
@@ -20,7 +19,7 @@ from brain_core.descriptors import (
     histogram,
     thumbnail,
 )
-from brain_core.imaging import Encoding, decode
+from brain_core.imaging import Encoding, decode, pixel_sha256
 from brain_core.storage import Bucket
 
 ENCODING_NAMES: tuple[str, ...] = tuple(Encoding.__dataclass_fields__)
@@ -99,14 +98,8 @@ def _describe_one(bucket: Bucket, key: str) -> dict[str, Any]:
         **vars(describe(image, counts, fine)),
         **dark_margins(image.grey),
         **vars(image.encoding),
-        "pixel_sha256": _pixel_sha256(image.grey),
+        "pixel_sha256": pixel_sha256(image.grey),
         "histogram": histogram(image.grey, counts),
         "thumbnail": thumbnail(image.grey, fine).tobytes(),
         "detail": fine.tobytes(),
     }
-
-
-def _pixel_sha256(grey: NDArray[np.uint8]) -> str:
-    digest = hashlib.sha256(repr(grey.shape).encode())
-    digest.update(np.ascontiguousarray(grey).data)
-    return digest.hexdigest()

@@ -25,19 +25,36 @@ CHECKPOINT_KEY = asset_key("trained_model", "checkpoint.npz")
 
 @dataclass(frozen=True)
 class StartingPoint:
-    """The champion's weights, when a retraining may start from them."""
+    """The champion's weights, when a retraining may start from them.
+
+    Attributes:
+        version: of the champion.
+        weights: HDF5 bytes.
+        has_feedback: whether it learned from corrections itself.
+    """
 
     version: str
     weights: bytes
+    has_feedback: bool = False
 
 
-def starting_point(bucket: Bucket, table: pd.DataFrame, architecture: str) -> StartingPoint | None:
-    """The champion, when corrections are to be learned and it has the same architecture and kind of images."""
-    if not (table["origin"] == FEEDBACK).any() or (champion := champion_manifest(bucket)) is None:
+def starting_point(
+    bucket: Bucket, table: pd.DataFrame, architecture: str, is_retraining: bool = False
+) -> StartingPoint | None:
+    """The champion, when corrections are to be learned and it has the same architecture and kind of images.
+
+    Args:
+        bucket: of the models.
+        table: as `datasets.training_table` makes it.
+        architecture: of the network that is to be trained.
+        is_retraining: start from it even if none of the corrections may be used.
+    """
+    is_wanted = is_retraining or bool((table["origin"] == FEEDBACK).any())
+    champion = champion_manifest(bucket) if is_wanted else None
+    if champion is None or champion.architecture != architecture or champion.provenance.source != source_of(table):
         return None
-    if champion.architecture != architecture or champion.provenance.source != source_of(table):
-        return None
-    return StartingPoint(champion.version, bucket.read(model_key(champion.version, WEIGHTS_FILE)))
+    weights = bucket.read(model_key(champion.version, WEIGHTS_FILE))
+    return StartingPoint(champion.version, weights, champion.provenance.feedback)
 
 
 def champion_manifest(bucket: Bucket) -> Manifest | None:
@@ -140,14 +157,16 @@ def _log_earlier_epochs(run: TrackedRun, history: list[dict[str, float]], told: 
 
 
 def table_version(table: pd.DataFrame) -> str:
-    """Version of a training table: which images, with which labels, in which part."""
-    return version_of(table[["key", "label", "part", "pixel_sha256"]])
+    """Version of a training table: which images, with which labels, in which part, and what they count."""
+    return version_of(table[["key", "label", "part", "pixel_sha256", "weight"]])
 
 
 def trained_record(
     run: TrackedRun, trained: TrainedWeights, table: pd.DataFrame, training: TrackedTraining
 ) -> TrainedModel:
     """What is kept of a training beside its weights."""
+    start = training.start
+    has_feedback = bool((table["origin"] == FEEDBACK).any()) or (start is not None and start.has_feedback)
     return TrainedModel(
         run_id=run.run_id,
         architecture=trained.architecture,
@@ -155,12 +174,10 @@ def trained_record(
         temperature=trained.temperature,
         set_threshold=trained.set_threshold,
         coverage=trained.coverage,
-        started_from=training.start.version if training.start else None,
+        started_from=start.version if start else None,
         initial=training.initial,
         data_version=training.data_version,
-        provenance=Provenance.model_validate(
-            {"source": source_of(table), "feedback": bool((table["origin"] == FEEDBACK).any())}
-        ),
+        provenance=Provenance.model_validate({"source": source_of(table), "feedback": has_feedback}),
         history=trained.history,
     )
 

@@ -91,7 +91,7 @@ def training_batches(data: TrainingData, options: BatchOptions) -> "keras.utils.
             labels = data.labels[chosen]
             cells = cell_targets(boxes, labels, options.cells)
             targets = {name: cells if name.startswith("cells") else labels for name in options.heads}
-            return images, targets, dict.fromkeys(targets, weights[labels])
+            return images, targets, dict.fromkeys(targets, weights[labels] * data.weights[chosen])
 
         def on_epoch_end(self) -> None:
             self.start_at(self.epoch + 1)

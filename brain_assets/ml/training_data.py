@@ -50,9 +50,23 @@ SAMPLE_DEFAULTS = {"architecture": "compact_cnn", "epochs": 10}
 """Drawn slices are learned by a small network in seconds; nobody should wait for more at the first start."""
 
 
-def config_for(source: str, **changes: Any) -> TrainingConfig:
-    """The defaults for images of a source (`sample`, `public` or `own`), with what is to be otherwise."""
-    return TrainingConfig(**{**(SAMPLE_DEFAULTS if source == "sample" else {}), **changes})
+RETRAINING_DEFAULTS = {"epochs": 5, "learning_rate": 4e-4, "min_steps": 100}
+"""From the champion's weights there is less to learn, and much to lose at the rate of a first training."""
+
+
+def config_for(source: str, is_retraining: bool = False, **changes: Any) -> TrainingConfig:
+    """The defaults for images of a source (`sample`, `public` or `own`), with what is to be otherwise.
+
+    Args:
+        source: of the images.
+        is_retraining: whether training starts from the champion's weights.
+        **changes: other values than the defaults.
+    """
+    defaults = {
+        **(SAMPLE_DEFAULTS if source == "sample" else {}),
+        **(RETRAINING_DEFAULTS if is_retraining else {}),
+    }
+    return TrainingConfig(**{**defaults, **changes})
 
 
 @dataclass(frozen=True)
@@ -69,6 +83,7 @@ class TrainingData:
         groups: int64 (N,), the duplicate group of each image; an epoch shows one image of a group. `NO_GROUP` is a
             group of one.
         validation_groups: int64 (M,); each group counts as one image.
+        weights: float64 (N,), what each image counts in the loss beside the balance of the classes; 1 without.
     """
 
     images: ImageArray
@@ -78,6 +93,7 @@ class TrainingData:
     boxes: NDArray[np.float32] = field(default_factory=lambda: np.empty((0, 4), np.float32))
     groups: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, np.int64))
     validation_groups: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, np.int64))
+    weights: NDArray[np.float64] = field(default_factory=lambda: np.empty(0))
 
     def __post_init__(self) -> None:
         if len(self.boxes) == 0:
@@ -86,6 +102,8 @@ class TrainingData:
             object.__setattr__(self, "groups", np.full(len(self.labels), NO_GROUP))
         if len(self.validation_groups) == 0:
             object.__setattr__(self, "validation_groups", np.full(len(self.validation_labels), NO_GROUP))
+        if len(self.weights) == 0:
+            object.__setattr__(self, "weights", np.ones(len(self.labels)))
 
     @property
     def validation_weights(self) -> NDArray[np.float64]:

@@ -40,11 +40,6 @@ def rows(platform: RunningPlatform, query: str, **parameters: object) -> list[tu
     return found
 
 
-def retraining_runs(platform: RunningPlatform) -> list[dict[str, str]]:
-    query = '{ runsOrError(filter: {pipelineName: "model_retraining"}) { ... on Runs { results { runId status } } } }'
-    return list(platform.dagster._query(query)["runsOrError"]["results"])
-
-
 def test_every_asset_is_materialised_and_every_check_passed(platform):
     assert verify(platform.dagster) == []
     states = platform.dagster.assets()
@@ -145,40 +140,6 @@ def test_doctor_finds_every_part(platform):
     for part in ("dagit", "mlflow server", "serving", "dashboard"):
         (line,) = [line for line in result.stdout.splitlines() if f" {part} " in line]
         assert " ok " in line
-
-
-def test_more_than_fifty_corrections_start_one_retraining(platform):
-    before = read_champion(platform.bucket).version
-    assert retraining_runs(platform) == []
-    for image, data in new_slices()[3:54]:
-        prediction = platform.api.predict(data, consent=True)
-        wrong = next(name for name in CLASSES if name != prediction.predicted_class)
-        corrected = image.label if image.label != prediction.predicted_class else wrong
-        platform.api.feedback(prediction.id, prediction.access_token, corrected)
-
-    def finished():
-        runs = retraining_runs(platform)
-        return runs if runs and runs[0]["status"] in {"SUCCESS", "FAILURE", "CANCELED"} else None
-
-    (run,) = eventually(finished, 600, "a retraining that ended")
-    assert run["status"] == "SUCCESS", platform.dagster.failure(run["runId"])
-    ((version, is_promoted, claimed),) = rows(
-        platform,
-        "SELECT r.model_version, r.is_promoted, count(*) FROM retraining r"
-        " JOIN retraining_feedback f ON f.retraining_id = r.id WHERE r.run_id = :id GROUP BY 1, 2",
-        id=run["runId"],
-    )
-    assert claimed == 51
-    champion = read_champion(platform.bucket).version
-    assert champion == (version if is_promoted else before)
-    answer = eventually(lambda: _answered_by(platform, champion), 30, f"an answer of version {champion}")
-    assert answer.model_version == champion
-    assert len(retraining_runs(platform)) == 1
-
-
-def _answered_by(platform: RunningPlatform, version: str):
-    answer = platform.api.predict(new_slices()[60][1], consent=True)
-    return answer if answer.model_version == version else None
 
 
 def test_the_logs_are_json_and_hold_no_secret(platform):

@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import create_engine, text
 
 from brain_assets.ml import deciding
-from brain_assets.ml.deciding import KEPT, PROMOTED, decide_promotion, settle_promotion
+from brain_assets.ml.deciding import KEPT, PROMOTED, decide_promotion, finish_retrainings, settle_promotion
 from brain_assets.ml.feedback import COLUMNS
 from brain_assets.ml.publishing import Stores, publish_champion, published_version
 from brain_assets.ml.records import PromotionRecord
@@ -20,7 +20,8 @@ from tests.fixtures_promotion import confused_model, promotion_inputs, slice_key
 from tests.fixtures_registry import MemoryRegistry
 
 NO_CORRECTIONS = pd.DataFrame(columns=list(COLUMNS))
-CORRECTIONS = pd.DataFrame([(str(uuid4()), 1, "k", "s", "glioma", "2026-11-01T00:00:00+00:00")], columns=list(COLUMNS))
+CORRECTION = (str(uuid4()), 1, "k", "s", "glioma", "2026-11-01T00:00:00+00:00", None, None)
+CORRECTIONS = pd.DataFrame([CORRECTION], columns=list(COLUMNS))
 """Of an upload that was erased meanwhile: the retraining is recorded, nothing is claimed."""
 
 
@@ -120,6 +121,7 @@ STEPS = (
     CHAMPION_KEY,
     "log_files",
     "claim",
+    "settle",
 )
 
 
@@ -132,7 +134,8 @@ def test_after_a_crash_in_any_step_the_same_run_again_ends_as_if_nothing_had_hap
     with monkeypatch.context() as patch:
         patch.setattr(stores.registry, "before", fail)
         patch.setattr(FailingBucket, "fails_at", step)
-        patch.setattr(deciding.CorrectionStore, "claim", lambda *_: fail("claim")) if step == "claim" else None
+        if step in ("claim", "settle"):
+            patch.setattr(deciding.CorrectionStore, step, lambda *_: fail(step))
         with pytest.raises(BrainError):
             settle(stores, "2", CORRECTIONS)
     record = settle(stores, "2", CORRECTIONS)
@@ -144,6 +147,50 @@ def test_after_a_crash_in_any_step_the_same_run_again_ends_as_if_nothing_had_hap
     assert kept_decision(stores, "2")["decision"]["is_promoted"]
     assert "decision/2/decision.json" in stores.registry.artifacts
     assert retrainings(stores) == [("r1", "2", True)]
+
+
+AFTER_THE_CLAIM = tuple(step for step in STEPS if step != "claim")
+
+
+@pytest.mark.parametrize("step", AFTER_THE_CLAIM)
+def test_what_a_retraining_decided_is_carried_out_whatever_ended_it_after_its_claim(stores, step, monkeypatch):
+    """The run never comes back: nobody but the sensor is left."""
+
+    def fail(name: str) -> None:
+        if name == step:
+            raise RegistryError("MLflow went away.")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(stores.registry, "before", fail)
+        patch.setattr(FailingBucket, "fails_at", step)
+        if step == "settle":
+            patch.setattr(deciding.CorrectionStore, step, lambda *_: fail(step))
+        with pytest.raises(BrainError):
+            settle(stores, "2", CORRECTIONS)
+    assert len(finish_retrainings(stores)) == 1
+    assert published_version(stores.bucket) == "2"
+    assert stores.registry.aliases == {CHAMPION: "2"}
+    assert stores.registry.tags["2"]["decision"] == PROMOTED
+    assert retrainings(stores) == [("r1", "2", True)]
+    assert finish_retrainings(stores) == []
+
+
+def test_a_decision_that_was_overtaken_before_it_was_carried_out_is_dropped(stores):
+    claim = deciding.CorrectionStore(stores.engine).claim
+    claim(deciding.Retraining("r1", "2", True, "1"), [])
+    publish_champion(*stores, "3", "somebody")
+    (told,) = finish_retrainings(stores)
+    assert "Version 3 became the champion" in told
+    assert published_version(stores.bucket) == "3"
+    assert retrainings(stores) == [("r1", "2", False)]
+
+
+def test_a_kept_champion_is_kept_whatever_ended_the_run(stores):
+    claim = deciding.CorrectionStore(stores.engine).claim
+    claim(deciding.Retraining("r1", "2", False, "1"), [])
+    assert finish_retrainings(stores) == ["The champion stays, as run r1 decided about version 2."]
+    assert published_version(stores.bucket) == "1"
+    assert stores.registry.tags["2"]["decision"] == KEPT
 
 
 def overtake(stores: Stores, monkeypatch: pytest.MonkeyPatch, *versions: str) -> list[str | None]:

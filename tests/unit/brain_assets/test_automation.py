@@ -1,8 +1,10 @@
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import dagster as dg
 import pytest
 
+from brain_assets.defs import automation as automation_module
 from brain_assets.defs.automation import (
     BATCH,
     CORRECTIONS_TAG,
@@ -15,7 +17,9 @@ from brain_assets.defs.automation import (
     ingest_batch,
     model_retraining,
 )
+from brain_assets.defs.training_runs import UNFINISHED, unfinished_training
 from brain_assets.resources import BucketResource, SourceResource
+from brain_core.corrections import Waiting
 from brain_core.imaging import encode_jpeg
 from brain_core.settings import load_settings
 from brain_core.storage import LocalBucket
@@ -31,31 +35,65 @@ def add_run(instance: dg.DagsterInstance, job: str, status: dg.DagsterRunStatus,
     return instance.add_run(dg.DagsterRun(job_name=job, status=status, tags=tags or {}))
 
 
+def request_for(instance: dg.DagsterInstance, images: int, key: str = "these"):
+    return _retraining_request(instance, Waiting(images, key), 50, unfinished_training(instance))
+
+
 @pytest.mark.parametrize("waiting", [0, 49, 50])
 def test_no_retraining_up_to_the_threshold(instance, waiting):
-    request = _retraining_request(instance, waiting, 50)
+    request = request_for(instance, waiting)
     assert isinstance(request, dg.SkipReason)
     assert f"{waiting} corrected images wait; a retraining starts at more than 50" in str(request.skip_message)
 
 
 def test_a_retraining_at_one_more_than_the_threshold(instance):
-    request = _retraining_request(instance, 51, 50)
+    request = request_for(instance, 51)
     assert isinstance(request, dg.RunRequest)
-    assert request.run_key is None
+    assert request.tags["brain/reason"] == "51 corrected images wait, more than 50; attempt 1 for these."
 
 
-@pytest.mark.parametrize("status", [dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED])
-def test_no_second_retraining_beside_a_running_one(instance, status):
-    add_run(instance, model_retraining.name, status)
-    assert "is running" in str(_retraining_request(instance, 51, 50).skip_message)
+def test_the_same_corrections_are_asked_for_under_the_same_key_until_an_attempt_failed(instance):
+    first = request_for(instance, 51).run_key
+    assert request_for(instance, 51).run_key == first
+    assert request_for(instance, 51, "others").run_key != first
+    add_run(instance, model_retraining.name, dg.DagsterRunStatus.FAILURE, {CORRECTIONS_TAG: "these"})
+    assert request_for(instance, 51).run_key != first
 
 
-def test_a_failed_retraining_is_tried_again_but_not_for_ever(instance):
+@pytest.mark.parametrize("job", ["model_retraining", "data_and_model_build"])
+@pytest.mark.parametrize("status", [one for one in UNFINISHED if one is not dg.DagsterRunStatus.QUEUED])
+def test_no_second_retraining_beside_a_run_that_makes_a_model(instance, status, job):
+    add_run(instance, job, status)
+    assert "makes a model already" in str(request_for(instance, 51).skip_message)
+
+
+def test_nor_beside_one_of_declarative_automation(instance):
+    selection = frozenset({dg.AssetKey("trained_model"), dg.AssetKey("promotion")})
+    run = dg.DagsterRun(job_name="__ASSET_JOB", status=dg.DagsterRunStatus.STARTED, asset_selection=selection)
+    instance.add_run(run)
+    assert f"run {run.run_id} makes a model" in str(request_for(instance, 51).skip_message)
+
+
+def test_a_run_that_makes_no_model_is_in_nobodys_way(instance):
+    add_run(instance, ingest_batch.name, dg.DagsterRunStatus.STARTED)
+    assert isinstance(request_for(instance, 51), dg.RunRequest)
+
+
+@pytest.mark.parametrize("ended", [dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED])
+def test_a_retraining_that_did_not_end_well_is_tried_again_but_not_for_ever(instance, ended):
     for _ in range(MAX_ATTEMPTS):
-        assert isinstance(_retraining_request(instance, 51, 50), dg.RunRequest)
-        add_run(instance, model_retraining.name, dg.DagsterRunStatus.FAILURE, {CORRECTIONS_TAG: "51"})
-    assert "start it by hand" in str(_retraining_request(instance, 51, 50).skip_message)
-    assert isinstance(_retraining_request(instance, 52, 50), dg.RunRequest)
+        assert isinstance(request_for(instance, 51), dg.RunRequest)
+        add_run(instance, model_retraining.name, ended, {CORRECTIONS_TAG: "these"})
+    assert "failed 3 times within a day" in str(request_for(instance, 51).skip_message)
+    assert isinstance(request_for(instance, 52, "one more"), dg.RunRequest)
+
+
+def test_attempts_that_a_clock_which_was_moved_back_puts_into_the_future_count(instance, monkeypatch):
+    for _ in range(MAX_ATTEMPTS):
+        add_run(instance, model_retraining.name, dg.DagsterRunStatus.FAILURE, {CORRECTIONS_TAG: "these"})
+    moved_back = datetime.now(UTC) - timedelta(days=3)
+    monkeypatch.setattr(automation_module, "_now", lambda: moved_back)
+    assert "failed 3 times" in str(request_for(instance, 51).skip_message)
 
 
 def write_image(folder: Path, name: str) -> None:
@@ -206,4 +244,6 @@ def test_a_batch_that_was_replaced_before_it_was_read_is_forgotten(instance, tmp
 
 def test_the_sensors_are_those_of_the_data_the_feedback_and_the_champion():
     names = [sensor.name for sensor in automation(load_settings())]
-    assert names == ["source_sensor", "data_flow", "feedback_threshold_sensor", "champion_alias_sensor"]
+    assert names == [
+        "source_sensor", "data_flow", "feedback_threshold_sensor", "champion_alias_sensor", "shadow_sensor",
+    ]  # fmt: skip

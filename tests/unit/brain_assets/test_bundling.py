@@ -3,7 +3,7 @@ import pandas as pd
 import pytest
 
 from brain_assets.asset_store import ImageSet
-from brain_assets.ml.bundling import BundleInputs, Exported, manifest_of
+from brain_assets.ml.bundling import BundleInputs, Exported, images_known, manifest_of
 from brain_assets.ml.metrics import evaluate
 from brain_assets.ml.records import EvaluatedModel, TrainedModel
 from brain_core.bundle import MODEL_FILE, Provenance
@@ -31,3 +31,37 @@ def test_the_manifest_says_what_the_training_and_the_evaluation_found(inputs):
 
 def test_the_size_of_the_graph_is_told_in_megabytes():
     assert Exported({MODEL_FILE: bytes(2_500_000)}, 0.0, 0.5).onnx_mb == 2.5
+
+
+SPLITS = pd.DataFrame({"key": ["a", "t"], "label": "glioma", "group": [0, 1], "part": ["train", "test"]})
+STATISTICS = pd.DataFrame({"key": ["a", "t"], "pixel_sha256": ["pixels a", "pixels t"], "thumbnail": [bytes(1024)] * 2})
+FEEDBACK = pd.DataFrame(
+    {
+        "key": ["up/x", "up/y"],
+        "label": "notumor",
+        "pixel_sha256": ["pixels x", "pixels y"],
+        "perceptual_hash": [bytes(16)] * 2,
+        "is_used": [True, False],
+    }
+)
+
+
+def test_a_bundle_knows_the_source_and_the_corrected_images_that_were_trained_on():
+    known = images_known(SPLITS, STATISTICS, FEEDBACK).set_index("pixel_sha256")
+    assert known["part"].to_dict() == {"pixels a": "train", "pixels t": "test", "pixels x": "train"}
+    assert {len(one) for one in known["perceptual_hash"]} == {16}
+    assert known.loc["pixels x", "source"] == "upload"
+
+
+def test_a_bundle_knows_what_the_model_knew_that_it_started_from():
+    before = pd.DataFrame(
+        {"pixel_sha256": ["pixels a", "pixels t", "erased", "judged"], "part": ["train"] * 3 + ["test"]}
+    )
+    known = images_known(SPLITS, STATISTICS, FEEDBACK, before)
+    trained = known.loc[known["part"] != "test", "pixel_sha256"].tolist()
+    assert sorted(trained) == ["erased", "pixels a", "pixels t", "pixels x"]
+    assert "judged" not in set(known["pixel_sha256"])
+
+
+def test_without_corrections_only_the_source_is_known():
+    assert len(images_known(SPLITS, STATISTICS)) == len(images_known(SPLITS, STATISTICS, FEEDBACK.iloc[:0])) == 2

@@ -13,6 +13,7 @@ from brain_assets.ml.augmentation import AugmentationConfig
 from brain_assets.ml.datasets import (
     augmented_image_set,
     image_set,
+    images_that_are_there,
     label_indices,
     new_copies,
     source_of,
@@ -60,6 +61,22 @@ def test_without_corrections_only_the_source_is_trained_on():
     assert set(training_table(splits(), feedback().iloc[:0])["origin"]) == {"source"}
 
 
+def test_a_corrected_image_counts_what_it_is_told_to_and_is_a_group_of_its_own():
+    table = training_table(splits(), feedback(is_used=[True, True]), feedback_weight=2.5)
+    corrected = table[table["origin"] == "feedback"]
+    assert corrected["weight"].tolist() == [2.5, 2.5]
+    assert table["group"].is_unique
+    images = ImageSet(np.zeros((3, 8, 8, 1), np.uint8), np.zeros(3, int), np.arange(3), np.array(["a", "up/y", "up/x"]))
+    assert training_data(images, images, table).weights.tolist() == [1.0, 2.5, 2.5]
+    assert training_data(images, images).weights.tolist() == [1.0] * 3
+
+
+def test_corrected_images_that_were_erased_meanwhile_are_left_out(bucket):
+    bucket.write("up/x", b"image")
+    table = training_table(splits(), feedback(is_used=[True, True]))
+    assert images_that_are_there(table, bucket)["key"].tolist() == ["a", "b", "up/x"]
+
+
 def test_every_block_of_images_is_told(tmp_path, monkeypatch):
     monkeypatch.setattr(datasets, "BLOCK_IMAGES", 2)
     bucket, told = LocalBucket(tmp_path), []
@@ -77,7 +94,7 @@ def test_corrected_images_come_from_the_inference_bucket(tmp_path):
     images = image_set(training_table(splits(), feedback()), data, inference)
     assert images.images[:, 0, 0, 0].tolist() == [10, 20, 30]
     assert images.labels.tolist() == [0, 2, 0]
-    assert images.groups.tolist() == [0, 1, -1]
+    assert images.groups.tolist() == [0, 1, 3]
     copies = augmented_image_set(images, AugmentationConfig(copies=2))
     assert len(copies) == 9
     assert copies.keys.tolist() == ["a", "b", "up/x"] * 3

@@ -3,8 +3,10 @@ import pandas as pd
 import pytest
 
 from brain_assets.asset_store import ImageSet
+from brain_assets.ml.feedback import HELD_OUT
 from brain_assets.ml.judging import common_test_rows, judge
 from brain_core.errors import BundleError
+from brain_core.labels import CLASSES
 from brain_core.storage import model_key
 from tests import fixtures_bundle
 from tests.fixtures_promotion import (
@@ -115,15 +117,38 @@ def test_a_champion_of_another_input_size_sees_the_images_in_its_own(bucket, mon
     np.testing.assert_array_equal(champion.test.predictions, challenger.test.predictions)
 
 
+def held_out_feedback(bucket) -> pd.DataFrame:
+    """Eight held-out uploads, of which each shows a drawn slice."""
+    write_slices(bucket)
+    rows = {
+        "key": [slice_key(index) for index in range(8)],
+        "label": [CLASSES[index % 4] for index in range(8)],
+        "pixel_sha256": [f"pixels {index}" for index in range(8)],
+        "related_group": range(8),
+        "reason": HELD_OUT,
+    }
+    return pd.DataFrame(rows)
+
+
 def test_held_out_feedback_is_answered_where_there_is_some(bucket):
     upload_model(bucket, "2")
-    test = drawn_test_set()
-    feedback = ImageSet(test.images[:8], test.labels[:8], test.groups[:8], test.keys[:8])
-    judged = judge(promotion_inputs("2", feedback=feedback), ["2"], bucket)
+    feedback = held_out_feedback(bucket)
+    judged = judge(promotion_inputs("2", feedback=feedback, uploads=bucket), ["2"], bucket)
     assert judged.evidence.feedback is not None
     assert judged.candidates[0].feedback is not None
-    np.testing.assert_array_equal(judged.candidates[0].feedback.predictions, test.labels[:8])
+    np.testing.assert_array_equal(judged.candidates[0].feedback.predictions, judged.evidence.feedback.labels)
+    assert len(judged.evidence.feedback) == 8
     assert judge(promotion_inputs("2"), ["2"], bucket).evidence.feedback is None
+
+
+def test_held_out_feedback_that_a_model_was_trained_on_or_that_was_erased_does_not_judge(bucket):
+    upload_model(bucket, "1", {"pixels 0": "train"})
+    upload_model(bucket, "2")
+    feedback = held_out_feedback(bucket)
+    bucket.delete(feedback["key"].iloc[1])
+    judged = judge(promotion_inputs("2", feedback=feedback, uploads=bucket), ["2", "1"], bucket)
+    assert judged.evidence.feedback is not None
+    assert len(judged.evidence.feedback) == 6
 
 
 def test_a_version_without_a_bundle_is_an_error(bucket):

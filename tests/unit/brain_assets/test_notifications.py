@@ -10,7 +10,8 @@ import pytest
 from aiosmtpd.controller import Controller
 from aiosmtpd.handlers import Message
 
-from brain_assets.defs.notifications import failure_email, success_email
+from brain_assets.defs.notifications import failure_email, started_email, success_email
+from brain_assets.defs.training_runs import REASON_TAG
 from brain_assets.metadata import table
 from brain_assets.resources import MailResource
 from brain_core.labels import NOTICE
@@ -76,6 +77,31 @@ def test_a_run_that_came_to_a_decision_is_mailed_about_and_logged(home):
     assert NOTICE in mail
     (event,) = events(home)
     assert (event["event"]["outcome"], event["brain"]["run"]["job"]) == ("success", "data_and_model_build")
+
+
+def start(tags: dict[str, str]) -> None:
+    """Let the sensor see the start of a retraining."""
+    job = dg.define_asset_job("model_retraining", selection=[promotion], tags=tags)
+    definitions = dg.Definitions(assets=[promotion], jobs=[job])
+    with dg.DagsterInstance.ephemeral() as instance:
+        result = definitions.resolve_job_def("model_retraining").execute_in_process(instance=instance)
+        event = next(e for e in result.all_events if e.event_type == dg.DagsterEventType.RUN_START)
+        context = dg.build_run_status_sensor_context("started_email", event, instance, result.dagster_run)
+        started_email(context, mail=MailResource())
+
+
+def test_the_start_of_a_retraining_is_mailed_about_with_its_reason(home):
+    start({REASON_TAG: "51 corrected images wait, more than 50; attempt 1 for these."})
+    (mail,) = mails(home)
+    assert mail.startswith("Brain Assets: model_retraining started\nmodel_retraining started. 51 corrected images wait")
+    assert "until then, and otherwise, the champion answers on" in " ".join(mail.split())
+    assert "/runs/" in mail
+    assert NOTICE in mail
+
+
+def test_a_retraining_that_a_person_launched_says_so(home):
+    start({})
+    assert "It was launched by hand." in mails(home)[0]
 
 
 def test_a_run_of_declarative_automation_is_called_by_the_name_of_its_sensor(home):

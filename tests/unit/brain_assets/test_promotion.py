@@ -221,6 +221,14 @@ def with_feedback(count: int, challenger_wrong, champion_wrong, wrong_on_test=()
     return decide(*models, Evidence(IMAGES, feedback))
 
 
+def test_held_out_feedback_is_reported_also_where_it_is_too_little_to_be_a_test():
+    decision = with_feedback(8, range(2), range(4), wrong_on_test=range(5))
+    figures = {figure.name: figure for figure in decision.figures}
+    told = figures["accuracy on held-out feedback (8 images)"]
+    assert (told.challenger, told.champion) == (0.75, 0.5)
+    assert "feedback" not in rule_of(decision, "better on the frozen test").value
+
+
 def test_a_model_that_is_better_on_held_out_feedback_alone_is_promoted():
     decision = with_feedback(40, (), range(20))
     assert decision.is_promoted

@@ -30,6 +30,13 @@ def report(**other) -> RunReport:
     return RunReport(**{**told, **other})
 
 
+def test_why_a_retraining_ran_and_what_it_learned_from_are_told():
+    learned = AssetReport({"rows": 51, "used": 41, "held_out": 10})
+    told = text(report(reason="51 corrected images wait.", assets={"feedback_set": learned, "promotion": DECISION}))
+    assert "Started because: 51 corrected images wait." in told
+    assert "feedback_set\n  rows: 51\n  used: 41\n  held_out: 10" in told
+
+
 def test_a_success_tells_what_ran_the_figures_the_decision_with_its_rules_and_where_to_look():
     told = text(report())
     assert told.startswith("data_and_model_build succeeded after 2 min 5 s.")

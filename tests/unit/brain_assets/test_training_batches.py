@@ -51,3 +51,14 @@ def test_the_members_of_a_twin_learn_each_on_its_own_and_a_single_network_as_a_w
     assert learning_heads(twin) == ("logits_a", "cells_a", "logits_b", "cells_b")
     assert learning_heads(twin[:4]) == ("cells", "logits")
     assert learning_heads(["logits", "embedding"]) == ("logits",)
+
+
+def test_an_image_counts_its_own_weight_beside_that_of_its_class():
+    images, labels = textures(8)
+    heavy = np.where(np.arange(8) == 3, 5.0, 1.0)
+    options = BatchOptions(8, 0, NO_VARIATION, (4, 4))
+    plain, weighted = (
+        training_batches(TrainingData(images, labels, images, labels, weights=found), options)[0][2]["logits"]
+        for found in (np.ones(8), heavy)
+    )
+    np.testing.assert_allclose(weighted / plain, heavy)

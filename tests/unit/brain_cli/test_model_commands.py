@@ -146,3 +146,25 @@ def test_mlflow_away_is_a_sentence_and_exit_code_1(bucket, registry, monkeypatch
         assert caught.value.code == 1
         assert captured.err.strip() == "MLflow is away."
         assert captured.out == ""
+
+
+def test_a_rollback_names_the_champion_before_and_the_next_one_the_one_before_that(bucket, registry):
+    upload_bundle(bucket, "3")
+    registry.tags["3"] = {}
+    for version in ("2", "3"):
+        run("promote", version)
+    assert "Version 2 is the champion again, instead of 3." in run("rollback")
+    assert (read_champion(bucket).version, registry.aliases["champion"]) == ("2", "2")
+    assert "Version 1 is the champion again, instead of 2." in run("rollback")
+    with pytest.raises(VersionRefused, match="no champion to go back to"):
+        run("rollback")
+    assert read_champion(bucket).version == "1"
+
+
+def test_a_rollback_passes_over_a_champion_whose_bundle_is_gone(bucket, registry):
+    upload_bundle(bucket, "3")
+    registry.tags["3"] = {}
+    for version in ("2", "3"):
+        run("promote", version)
+    bucket.delete(model_key("2", "model.onnx"))
+    assert "Version 1 is the champion again" in run("rollback")

@@ -1,0 +1,224 @@
+"""Play the feedback loop through on the public data set: poisoned feedback, and feedback that a model can learn from.
+
+    python bench/feedback.py /path/to/data --work FOLDER [--seeds 5] [--epochs 14] [--groups N]
+
+The folder holds `brain-tumor-mri` (public layout) and `annotations.csv` beside it or in it. For each seed, with 60
+corrected images each time, one a group of copies and as many a class as there are:
+
+* poison-all, poison-30: the champion knows the source without some patients; 60 of their images come back with wrong
+  labels (all of them, 30 %). A model that is worse on the frozen test part must never become the champion.
+* starved-class: the champion was trained with a few patients of one class only; the feedback shows others, labelled
+  rightly.
+* missing-source: the champion was trained without the SARTAJ images; the feedback shows some of them, labelled rightly.
+
+The last two are to be promoted in at least four of five seeds. Prints the table, then one JSON line; exits 1 when a
+target is missed. What is done is kept in the work folder: a run that was cut off goes on where it stopped, also in the
+middle of a training. `--groups` takes that many groups of copies only, to see that it works.
+"""
+
+import argparse
+import json
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from pretrained import Prepared, prepare
+from rich.console import Console
+from rich.table import Table
+
+from brain_assets.ml.datasets import image_set
+from brain_assets.ml.gate_fitting import build_gate
+from brain_assets.ml.image_facts import SARTAJ, KnownImages, image_facts
+from brain_assets.ml.records import PromotionRecord
+from brain_assets.ml.rehearsal import NO_FEEDBACK, Recipe, Rehearsal, Upload
+from brain_assets.ml.training_data import TrainingConfig, config_for
+from brain_core.labels import CLASSES
+from brain_core.storage import LocalBucket
+
+COUNT = 60
+KEPT_OF_STARVED = 0.05
+"""Share of the components of the starved class that the champion was trained on."""
+
+LATER = 0.15
+"""Share of the training components that the source does not have yet: the uploads of the poisoned scenarios."""
+
+LIMIT_S = 600.0
+PROMOTED_OF_FIVE = 4
+STARVED = ("meningioma", "pituitary", "glioma", "notumor")
+"""The class of each seed in turn."""
+
+console = Console(stderr=True)
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """One installation and what its readers say.
+
+    Attributes:
+        champion: name of the champion, which scenarios may share.
+        missing: keys of training images that the source lacks; the uploads are some of these.
+        wrong_share: of the uploads whose label is wrong.
+    """
+
+    champion: str
+    missing: set[str]
+    wrong_share: float = 0.0
+
+
+def scenarios(facts: pd.DataFrame, seed: int) -> dict[str, Scenario]:
+    """What is played with a seed, by name."""
+    rng = np.random.default_rng(seed)
+    train = facts[facts["part"] == "train"]
+    later = _components(train, LATER, rng)
+    label = STARVED[seed % len(STARVED)]
+    starved = train[train["label"] == label]
+    kept = _components(starved, KEPT_OF_STARVED, rng)
+    lacking = set(starved.index) - kept
+    return {
+        "poison-all": Scenario("later", later, 1.0),
+        "poison-30": Scenario("later", later, 0.3),
+        f"starved-class ({label})": Scenario("starved", lacking),
+        "missing-source": Scenario("missing", set(train.index[train["source"] == SARTAJ])),
+    }
+
+
+def _components(images: pd.DataFrame, share: float, rng: np.random.Generator) -> set[str]:
+    numbers = images["component"].unique()
+    chosen = rng.choice(numbers, max(1, round(share * len(numbers))), replace=False)
+    return set(images.index[images["component"].isin(chosen)])
+
+
+def uploads(bucket: LocalBucket, facts: pd.DataFrame, scenario: Scenario, seed: int) -> list[Upload]:
+    """One image of each of 60 groups that the source lacks, the classes in turn; some labels are wrong."""
+    rng = np.random.default_rng(seed)
+    images = facts.loc[sorted(scenario.missing)].drop_duplicates("group").sample(frac=1, random_state=seed)
+    turn = images.groupby("label").cumcount()
+    chosen = images.loc[turn.sort_values(kind="stable").index[:COUNT]]
+    wrong = set(rng.permutation(len(chosen))[: round(scenario.wrong_share * len(chosen))].tolist())
+    found = []
+    for place, (key, label) in enumerate(chosen["label"].items()):
+        others = [name for name in CLASSES if name != label]
+        told = others[int(rng.integers(len(others)))] if place in wrong else str(label)
+        found.append(Upload(bucket.read(str(key)), told))
+    return found
+
+
+def play(rehearsal: Rehearsal, scenario: Scenario, facts: pd.DataFrame, config: TrainingConfig) -> dict[str, Any]:
+    """Champion (once for scenarios that share it), feedback, retraining, decision: the figures."""
+    installation = rehearsal.without(scenario.missing)
+    version = f"{scenario.champion}-{config.seed}"
+    if not rehearsal.bucket.exists(f"models/{version}/manifest.json"):
+        installation.make(version, Recipe(config), NO_FEEDBACK)
+    installation.publish(version)
+    begun = time.monotonic()
+    feedback = installation.corrected(uploads(rehearsal.bucket, facts, scenario, config.seed))
+    again = replace(config_for("public", is_retraining=True), seed=config.seed)
+    challenger = f"{version}-again-{scenario.wrong_share:g}-{int(begun)}"
+    record = installation.retrain(challenger, Recipe(again), feedback)
+    return {**told(record), "seconds": time.monotonic() - begun, "used": int(feedback["is_used"].sum())}
+
+
+def told(record: PromotionRecord) -> dict[str, Any]:
+    """What the decision says."""
+    by_name = {figure.name: figure for figure in record.decision.figures}
+    macro = by_name["macro-F1"]
+    assert macro.difference is not None
+    return {
+        "promoted": record.decision.is_promoted,
+        "macro_f1": macro.challenger,
+        "champion_macro_f1": macro.champion,
+        "gain": [macro.difference.value, macro.difference.low, macro.difference.high],
+        "reason": record.decision.reason,
+        "failed": [rule.name for rule in record.decision.rules if not rule.passed],
+    }
+
+
+def fewer(prepared: Prepared, groups: int | None) -> Prepared:
+    """So many groups only, of every part and class alike."""
+    if groups is None:
+        return prepared
+    splits = prepared.splits
+    order = splits.drop_duplicates("group").sample(frac=1, random_state=0)
+    chosen = order.loc[order.groupby(["part", "label"]).cumcount().sort_values(kind="stable").index[:groups], "group"]
+    return replace(prepared, splits=splits[splits["group"].isin(chosen)])
+
+
+def saying(started: float) -> Callable[[int, int, dict[str, float]], None]:
+    """Tells of every epoch on standard error."""
+
+    def on_epoch(epoch: int, epochs: int, metrics: dict[str, float]) -> None:
+        figures = f"loss {metrics['loss']:.3f}, val_loss {metrics['val_loss']:.3f}"
+        console.print(f"{time.monotonic() - started:.0f} s, epoch {epoch} of {epochs}: {figures}", highlight=False)
+
+    return on_epoch
+
+
+def measure(options: argparse.Namespace) -> list[dict[str, Any]]:
+    """All scenarios of all seeds; those that are done are read from the work folder."""
+    bucket = LocalBucket(options.work)
+    prepared = fewer(prepare(options.data.resolve(), bucket), options.groups)
+    test = image_set(
+        prepared.splits[prepared.splits["part"] == "test"].assign(origin="source"), bucket, bucket, prepared.annotations
+    )
+    gate = build_gate(prepared.statistics[prepared.statistics["key"].isin(prepared.splits["key"])], prepared.splits)
+    tables = (prepared.splits, prepared.statistics, prepared.annotations)
+    rehearsal = Rehearsal(bucket, *tables, test, gate, saying(time.monotonic()))
+    facts = image_facts(KnownImages(prepared.splits, prepared.manifest, prepared.annotations))
+    rows = []
+    for seed in range(options.seeds):
+        for name, scenario in scenarios(facts, seed).items():
+            file = options.work / f"result-{seed}-{name.split(' ')[0]}.json"
+            if not file.is_file():
+                console.print(f"seed {seed}: {name}")
+                config = TrainingConfig(seed=seed, epochs=options.epochs)
+                row = {"seed": seed, "scenario": name, **play(rehearsal, scenario, facts, config)}
+                file.write_text(json.dumps(row))
+            rows.append(json.loads(file.read_text()))
+    return rows
+
+
+def missed(rows: list[dict[str, Any]], seeds: int) -> list[str]:
+    """What is not as it should be."""
+    found = []
+    for row in rows:
+        if row["scenario"].startswith("poison") and row["promoted"] and row["gain"][0] < 0:
+            found.append(f"seed {row['seed']}: {row['scenario']} made a worse model the champion")
+    wanted = PROMOTED_OF_FIVE * seeds / 5
+    for kind in ("starved-class", "missing-source"):
+        promoted = sum(row["promoted"] for row in rows if row["scenario"].startswith(kind))
+        if promoted < wanted:
+            found.append(f"{kind}: promoted in {promoted} of {seeds} seeds")
+    slowest = max(row["seconds"] for row in rows)
+    return [*found, f"a retraining took {slowest:.0f} s"] if slowest > LIMIT_S else found
+
+
+def main() -> int:
+    """Run the benchmark."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
+    parser.add_argument("data", type=Path)
+    parser.add_argument("--work", type=Path, required=True)
+    parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--epochs", type=int, default=14, help="of the champions")
+    parser.add_argument("--groups", type=int, help="take so many groups of copies only")
+    options = parser.parse_args()
+    options.work.mkdir(parents=True, exist_ok=True)
+    rows = measure(options)
+    table = Table("seed", "scenario", "promoted", "macro-F1", "gain (95 %)", "s", "rules that do not hold")
+    for row in rows:
+        gain = "{:+.3f} ({:+.3f} to {:+.3f})".format(*row["gain"])
+        before_and_after = f"{row['champion_macro_f1']:.3f} to {row['macro_f1']:.3f}"
+        cells = (str(row["seed"]), row["scenario"], "yes" if row["promoted"] else "no", before_and_after, gain)
+        table.add_row(*cells, f"{row['seconds']:.0f}", ", ".join(row["failed"]))
+    Console(width=200).print(table)
+    faults = missed(rows, options.seeds)
+    print(json.dumps({"rows": rows, "missed": faults}))
+    return 1 if faults else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
