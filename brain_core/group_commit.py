@@ -10,6 +10,9 @@ from brain_core.errors import BrainError
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
+LEADERS = 2
+"""Batches under way at once: with one, whoever comes just after a batch began waits for two commits."""
+
 MAX_BATCH = 32
 """Most items of one transaction, so that a batch stays short beside a request."""
 
@@ -17,32 +20,49 @@ MAX_BATCH = 32
 class GroupCommit(Generic[Item, Result]):
     """Hands what many threads write to one function, in batches.
 
-    A thread that writes waits until its own item is committed. Whoever comes while a batch is under way joins the next
-    one; nobody waits for others to come. There is no thread of its own: the first of those that wait does the work.
+    A thread that writes waits until its own item is committed. Whoever comes while batches are under way joins the next
+    one; nobody waits for others to come. There is no thread of its own: the first of those that wait does the work for
+    one batch, then the first of those who came meanwhile.
 
     Args:
         commit: writes a batch in one transaction and gives a result for each item, in order. When it raises a
             `BrainError` (the database is away), the whole batch fails with it. After any other error each item is
             written alone, so that one that cannot be written takes no other with it.
+        leaders: so many batches may be under way at once.
     """
 
-    def __init__(self, commit: Callable[[Sequence[Item]], Sequence[Result]]) -> None:
-        self._commit = commit
-        self._turn = threading.Lock()
+    def __init__(self, commit: Callable[[Sequence[Item]], Sequence[Result]], leaders: int = LEADERS) -> None:
+        self._commit, self._free_leaders = commit, leaders
+        self._lock = threading.Lock()
         self._waiting: deque[_Waiting[Item, Result]] = deque()
 
     def write(self, item: Item) -> Result:
         """Write one item together with those that wait; it is committed when this returns."""
         mine: _Waiting[Item, Result] = _Waiting(item)
-        self._waiting.append(mine)
+        with self._lock:
+            self._waiting.append(mine)
+            if self._free_leaders:
+                self._free_leaders -= 1
+                mine.lead()
         while not mine.is_done:
-            with self._turn:
-                if not mine.is_done:
-                    self._write_batch()
+            if mine.wait():
+                self._lead()
         return mine.outcome()
 
-    def _write_batch(self) -> None:
-        batch = [self._waiting.popleft() for _ in range(min(MAX_BATCH, len(self._waiting)))]
+    def _lead(self) -> None:
+        with self._lock:
+            batch = [self._waiting.popleft() for _ in range(min(MAX_BATCH, len(self._waiting)))]
+        try:
+            if batch:
+                self._write_batch(batch)
+        finally:
+            with self._lock:
+                if self._waiting:
+                    self._waiting[0].lead()
+                else:
+                    self._free_leaders += 1
+
+    def _write_batch(self, batch: "Sequence[_Waiting[Item, Result]]") -> None:
         try:
             self._write_together(batch)
         except BrainError as exc:
@@ -67,24 +87,42 @@ class GroupCommit(Generic[Item, Result]):
 
 
 class _Waiting(Generic[Item, Result]):
-    """One item and what became of it."""
+    """One item, what became of it, and the thread that waits for it."""
 
     def __init__(self, item: Item) -> None:
         self.item, self.is_done = item, False
+        self._woken, self._must_lead = threading.Event(), False
         self._results: list[Result] = []
         self._error: Exception | None = None
 
+    def lead(self) -> None:
+        """Wake the thread to write the next batch."""
+        self._must_lead = True
+        self._woken.set()
+
+    def wait(self) -> bool:
+        """Sleep until woken; true when it is to lead."""
+        self._woken.wait()
+        self._woken.clear()
+        must_lead, self._must_lead = self._must_lead, False
+        return must_lead
+
     def succeed(self, result: Result) -> None:
         self._results.append(result)
-        self.is_done = True
+        self._finish()
 
     def fail(self, error: Exception) -> None:
-        self._error, self.is_done = error, True
+        self._error = error
+        self._finish()
 
     def outcome(self) -> Result:
         if self._error is not None:
             raise self._error
         return self._results[0]
+
+    def _finish(self) -> None:
+        self.is_done = True
+        self._woken.set()
 
 
 def _fail(batch: "Sequence[_Waiting[Item, Result]]", error: Exception) -> None:

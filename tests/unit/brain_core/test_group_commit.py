@@ -1,4 +1,5 @@
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -30,7 +31,7 @@ class Table:
 
 def gathered(table, items):
     """Write one item, and the others while it is under way; gives what became of each."""
-    writer = GroupCommit(table.commit)
+    writer = GroupCommit(table.commit, leaders=1)
     with ThreadPoolExecutor(len(items) + 1) as pool:
         first = pool.submit(writer.write, "first")
         assert table.is_in.wait(10)
@@ -78,3 +79,23 @@ def test_after_a_failure_the_next_is_written():
     with pytest.raises(ValueError, match="bad"):
         writer.write("bad")
     assert writer.write("good") == "GOOD"
+
+
+@pytest.mark.parametrize("leaders", [1, 2, 3])
+def test_many_threads_each_get_their_own_result(leaders):
+    under_way, most, lock = [0], [0], threading.Lock()
+
+    def commit(items):
+        with lock:
+            under_way[0] += 1
+            most[0] = max(most[0], under_way[0])
+        time.sleep(0.001)
+        with lock:
+            under_way[0] -= 1
+        return [item * 2 for item in items]
+
+    writer = GroupCommit(commit, leaders)
+    with ThreadPoolExecutor(12) as pool:
+        assert list(pool.map(writer.write, range(400))) == [number * 2 for number in range(400)]
+    assert 1 <= most[0] <= leaders
+    assert writer.write(7) == 14
