@@ -117,7 +117,7 @@ def images_known(
     parts = [splits.drop(columns="pixel_sha256", errors="ignore").merge(pictures, on="key")]
     if feedback is not None and len(feedback):
         used = feedback[feedback["is_used"]]
-        parts.append(used[["key", "label", *_KNOWN_BY]].assign(part="train", source="upload"))
+        parts.append(used.reindex(columns=["key", "label", *_KNOWN_BY]).assign(part="train", source="upload"))
     if inherited is not None:
         earlier = inherited[inherited["part"] != "test"]
         named = pd.concat(part.loc[part["part"] != "test", "pixel_sha256"] for part in parts)

@@ -59,9 +59,9 @@ def images_that_are_there(table: pd.DataFrame, inference: Bucket) -> pd.DataFram
 def training_data(augmented: ImageSet, validation: ImageSet, table: pd.DataFrame | None = None) -> TrainingData:
     """What `training.train` takes; each image counts what the training `table` says, 1 without it."""
     weights = np.empty(0)
-    if table is not None:
+    if table is not None and "weight" in table:
         by_key = table[table["part"] == "train"].drop_duplicates("key").set_index("key")["weight"]
-        weights = by_key.loc[augmented.keys.tolist()].to_numpy(np.float64)
+        weights = by_key.reindex(augmented.keys.tolist()).fillna(1.0).to_numpy(np.float64)
     return TrainingData(
         augmented.images,
         augmented.labels,

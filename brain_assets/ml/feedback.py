@@ -141,16 +141,18 @@ def screen(
 
 def held_out_rows(feedback: pd.DataFrame, seen: Iterable[str] = ()) -> pd.DataFrame:
     """The rows that judge, of which no copy or near slice is among the pixels that a model has `seen`."""
-    known = set(feedback.loc[feedback["pixel_sha256"].isin(set(seen)), "related_group"]) if len(feedback) else set()
-    rows = feedback[feedback["reason"] == HELD_OUT] if "reason" in feedback else feedback.iloc[:0]
-    return rows[~rows["related_group"].isin(known)] if len(rows) else rows
+    if "related_group" not in feedback:
+        # What an earlier version kept, or nothing at all.
+        return feedback.iloc[:0]
+    known = feedback.loc[feedback["pixel_sha256"].isin(set(seen)), "related_group"]
+    return feedback[(feedback["reason"] == HELD_OUT) & ~feedback["related_group"].isin(known)]
 
 
 def conflicts(feedback: pd.DataFrame) -> pd.DataFrame:
     """The corrections that other labels of the same image speak against, and what was made of them."""
-    columns = ["prediction_id", "label", "votes", "votes_against", "reason"]
-    is_conflict = (feedback["votes_against"] > 0) | feedback["reason"].isin(CONFLICTS)
-    return feedback.loc[is_conflict, columns]
+    # What an earlier version kept has fewer columns.
+    told = feedback.reindex(columns=["prediction_id", "label", "votes", "votes_against", "reason"])
+    return told[(told["votes_against"] > 0) | told["reason"].isin(CONFLICTS)]
 
 
 def _texts(column: "pd.Series[Any]") -> "pd.Series[Any]":

@@ -89,8 +89,10 @@ def held_out_images(feedback: pd.DataFrame, uploads: Bucket, seen: set[str]) -> 
         uploads: bucket of the images.
         seen: `pixel_sha256` of what one of the models that are judged was trained or tuned on.
     """
-    rows = held_out_rows(feedback, seen).assign(origin=FEEDBACK)
-    rows = images_that_are_there(rows.assign(group=rows["related_group"]) if len(rows) else rows, uploads)
+    held_out = held_out_rows(feedback, seen)
+    if held_out.empty:
+        return None
+    rows = images_that_are_there(held_out.assign(origin=FEEDBACK, group=held_out["related_group"]), uploads)
     return image_set(rows, uploads, uploads) if len(rows) else None
 
 

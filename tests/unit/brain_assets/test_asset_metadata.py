@@ -155,7 +155,7 @@ def test_a_training_its_judgement_and_its_bundle_say_that_the_images_were_synthe
     monkeypatch.setattr(evaluations, "evaluate_model", lambda *_: (record, judged))
     monkeypatch.setattr(bundles, "make_bundle", lambda *_: bundle)
     tables = {name: assets.values[name] for name in ("training_set", "current_statistics", "dataset_splits")}
-    tables |= {"image_manifest": assets.raw, "annotations": assets.raw[["key"]]}
+    tables |= {"image_manifest": assets.raw, "annotations": assets.raw[["key"]], "feedback_set": NO_FEEDBACK}
     inputs = {**tables, "augmented_dataset": images, "transformed_test_set": images}
     made = [training.trained_model, evaluation.model_evaluation, bundling.inference_bundle]
     registry = NoRegistry(uri="unused", timeout_s=1)

@@ -42,13 +42,16 @@ COMMANDS = [
     ["models", "list"],
     ["models", "show"],
     ["models", "promote"],
+    ["models", "rollback"],
+    ["models", "shadow"],
+    ["simulate", "feedback"],
     ["predict"],
     ["evaluate"],
     ["explain"],
 ]
 
 
-@pytest.mark.parametrize("command", [[], ["db"], ["elk"], ["data"], ["models"], *COMMANDS], ids=" ".join)
+@pytest.mark.parametrize("command", [[], ["db"], ["elk"], ["data"], ["models"], ["simulate"], *COMMANDS], ids=" ".join)
 def test_every_command_has_help(command):
     result = CliRunner().invoke(app, [*command, "--help"])
     assert result.exit_code == 0
