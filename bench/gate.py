@@ -5,7 +5,8 @@
 
 The folder holds `brain-tumor-mri` (public layout), `annotations.csv` and `upload-gate` (`accept/<kind>/`,
 `reject/<kind>/`). Without a bundle a gate is fitted as for one, on a split by copies and patients. Held out are the
-images of its test part; the sample's slices are those that `brain up` draws. Nothing here chooses anything: it judges.
+images of its test part, those that are known to be CT (`ml/tomograms.py`) apart; the sample's slices are those that
+`brain up` draws. Nothing here chooses anything: it judges.
 Prints a table, then one JSON line. Exits 1 when a target is missed.
 """
 
@@ -29,17 +30,23 @@ from brain_assets.ml.patients import components, patients_of, public_patients, w
 from brain_assets.ml.phantoms import draw_sample
 from brain_assets.ml.splits import assign_splits
 from brain_assets.ml.statistics import image_statistics
+from brain_assets.ml.tomograms import is_tomogram
+from brain_cli.cores import own_threads_only
+from brain_cli.offline import FILES_AT_ONCE
 from brain_core.bundle import GATE_FILE, SPLIT_FILE
 from brain_core.errors import InvalidImage
 from brain_core.gate import ORIGINAL_THRESHOLD, Gate, GateDecision
-from brain_core.imaging import decode
+from brain_core.imaging import DecodedImage, decode
 from brain_core.storage import LocalBucket
 
 SPLIT_SEED = 1
+HELD_OUT_CT = "held_out_ct"
 TARGETS = {"held_out": 0.99, "sample": 0.95, "accept": 0.90, "reject": 0.95, "brain_ct": 0.85}
 """Least share of right answers: accepted of the first three, refused of the others."""
 
 GATE_MS = 2.0
+BATCH_MS = 0.6
+"""Of the processor, an image, when as many are judged together as `brain predict` does."""
 MAX_GATE_BYTES = 2 * 2**20
 
 
@@ -68,19 +75,31 @@ class Clock:
     def __init__(self, gate: Gate) -> None:
         self._gate = gate
         self.ms: list[float] = []
+        self.batch_ms: list[float] = []
 
     def judge(self, name: str, is_mri: bool, files: list[bytes]) -> Kind:
         """Decide about every file that decodes."""
-        decisions = []
-        for data in files:
-            try:
-                image = decode(data)
-            except InvalidImage:
-                continue
-            begun = time.perf_counter()
-            decisions.append(self._gate.check(image))
-            self.ms.append((time.perf_counter() - begun) * 1000)
+        images = [image for image in map(_decoded, files) if image]
+        decisions: list[GateDecision] = []
+        for start in range(0, len(images), FILES_AT_ONCE):
+            decisions += self._timed(images[start : start + FILES_AT_ONCE])
         return Kind(name, is_mri, decisions)
+
+    def _timed(self, images: list[DecodedImage]) -> list[GateDecision]:
+        begun_cpu = time.thread_time()
+        decisions = self._gate.check_all(images)
+        self.batch_ms.append((time.thread_time() - begun_cpu) * 1000 / len(images))
+        begun = time.perf_counter()
+        self._gate.check(images[0])
+        self.ms.append((time.perf_counter() - begun) * 1000)
+        return decisions
+
+
+def _decoded(data: bytes) -> DecodedImage | None:
+    try:
+        return decode(data)
+    except InvalidImage:
+        return None
 
 
 def main() -> int:
@@ -93,7 +112,9 @@ def main() -> int:
     statistics = read_statistics(data)
     gate, splits = bundled(options.bundle, statistics) if options.bundle else fitted(data, statistics)
     clock = Clock(gate)
-    kinds = [*held_out(clock, data, splits), *others(clock, data / "upload-gate")]
+    known_ct = set(statistics.loc[is_tomogram(statistics), "key"])
+    with own_threads_only():
+        kinds = [*held_out(clock, data, splits, known_ct), *others(clock, data / "upload-gate")]
     figures = figures_of(kinds, clock, gate)
     show(kinds, figures)
     print(json.dumps(figures))
@@ -128,11 +149,12 @@ def fitted(data: Path, statistics: pd.DataFrame) -> tuple[Gate, pd.DataFrame]:
     return gate, splits
 
 
-def held_out(clock: Clock, data: Path, splits: pd.DataFrame) -> list[Kind]:
-    """The test part, and the sample's slices."""
+def held_out(clock: Clock, data: Path, splits: pd.DataFrame, known_ct: set[str]) -> list[Kind]:
+    """The test part without and with known CT, and the sample's slices."""
     keys = splits.loc[splits["part"] == "test", "key"]
-    mri = clock.judge("held_out", True, [(data / key).read_bytes() for key in keys])
-    return [mri, clock.judge("sample", True, [picture for _, picture in draw_sample()])]
+    ct, mri = ([(data / key).read_bytes() for key in keys if (key in known_ct) == is_ct] for is_ct in (True, False))
+    found = [clock.judge("held_out", True, mri), clock.judge("sample", True, [picture for _, picture in draw_sample()])]
+    return [*found, clock.judge(HELD_OUT_CT, False, ct)] if ct else found
 
 
 def others(clock: Clock, folder: Path) -> list[Kind]:
@@ -148,7 +170,9 @@ def figures_of(kinds: list[Kind], clock: Clock, gate: Gate) -> dict[str, object]
     """Shares of right answers, time, size, and the targets that are missed."""
     by_name = {kind.name: kind for kind in kinds}
     foreign = [d for k in kinds if k.is_mri and k.name not in {"held_out", "sample"} for d in k.decisions]
-    other = [d for k in kinds if not k.is_mri for d in k.decisions]
+    other = [d for k in kinds if not k.is_mri and k.name != HELD_OUT_CT for d in k.decisions]
+    public_ct = [d.is_valid for k in kinds if k.name == HELD_OUT_CT for d in k.decisions]
+    public_mri = [d.is_valid for d in by_name["held_out"].decisions]
     figures: dict[str, float] = {
         "held_out": by_name["held_out"].accepted,
         "sample": by_name["sample"].accepted,
@@ -158,13 +182,20 @@ def figures_of(kinds: list[Kind], clock: Clock, gate: Gate) -> dict[str, object]
     }
     missed = [name for name, least in TARGETS.items() if figures[name] < least]
     gate_ms, gate_bytes = float(np.median(clock.ms)), len(gate.to_bytes())
-    missed += ["gate_ms"] * (gate_ms >= GATE_MS) + ["gate_bytes"] * (gate_bytes > MAX_GATE_BYTES)
+    batch_ms = float(np.median(clock.batch_ms))
+    missed += (
+        ["batch_ms"] * (batch_ms > BATCH_MS)
+        + ["gate_ms"] * (gate_ms >= GATE_MS)
+        + ["gate_bytes"] * (gate_bytes > MAX_GATE_BYTES)
+    )
     original = float(np.mean([d.histogram_correlation <= ORIGINAL_THRESHOLD for d in other]))
     return {
         **{name: round(value, 4) for name, value in figures.items()},
+        "held_out_with_ct": round(float(np.mean(public_mri + public_ct)), 4),
         "reject_by_original": round(original, 4),
         "threshold": round(gate.threshold, 4),
         "gate_ms": round(gate_ms, 3),
+        "batch_ms": round(batch_ms, 3),
         "gate_bytes": gate_bytes,
         "missed": missed,
     }

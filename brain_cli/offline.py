@@ -87,7 +87,7 @@ class OfflineModel:
 
         First the model sees all, then the gate: the model's weights and the gate's thumbnails push each other out of
         the processor's cache, which costs a tenth of the time when they take turns image by image. The model sees them
-        one by one, since larger batches are slower on a CPU.
+        one by one, since larger batches are slower on a CPU; the gate sees them together, which is twice as fast.
 
         Raises:
             BundleError: the model cannot be run, or its answer is not a number.
@@ -96,10 +96,8 @@ class OfflineModel:
         inferences = [bundle.predict(model_tensor(image, size)[np.newaxis])[0] for image in images]
         if not all(np.isfinite(inference.probabilities).all() for inference in inferences):
             raise BundleError(f"The model of the bundle {self.files.name} gives no finite numbers. Use another bundle.")
-        return [
-            Judgement(bundle.gate.check(image, inference.embedding), inference)
-            for image, inference in zip(images, inferences, strict=True)
-        ]
+        decisions = bundle.gate.check_all(images)
+        return [Judgement(decision, inference) for decision, inference in zip(decisions, inferences, strict=True)]
 
     def judge_files(self, paths: Sequence[str]) -> list[JudgedFile | Unreadable]:
         """Read and judge a few files, all of which are in memory together; in their order.

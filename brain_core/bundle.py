@@ -85,6 +85,8 @@ class OnnxSession:
     def __init__(self, model: bytes, threads: int = 1) -> None:
         import onnxruntime
 
+        # No answer about a patient's image is anyone else's business; only some builds would send anything.
+        onnxruntime.disable_telemetry_events()
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1

@@ -1,26 +1,26 @@
 """How a picture is built: numbers in which a slice through a head differs from other pictures.
 
 They are taken from the picture's `descriptors.detail` (64 x 64 pixels) and have a meaning that does not depend on the
-scanner: what lies at the border, the outline of the largest body, what follows from its rim inwards, symmetry,
+scanner: what lies at the border, the outline of the largest body, what follows on rays from its rim inwards, symmetry,
 directions and frequencies. Grey values are divided by those of the brightest hundredth, so that the window matters
-little.
+little. All pictures of a batch are described together, which costs a single picture nothing.
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageFilter
+from PIL import Image
 
+from brain_core.body_rays import RAY_NAMES, rays
 from brain_core.descriptors import DETAIL_SIZE
 
 Floats = NDArray[np.float32]
+Flags = NDArray[np.bool_]
 
 BODY_ABOVE = 0.12
 """Share of the brightest hundredth's grey value above which a pixel belongs to a body, not to the air around it."""
-
-DEPTHS = 9
-"""Pixels from the rim inwards that are told apart; the last stands for all that is deeper."""
 
 BANDS = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0)
 """Limits of the bands of frequencies, in cycles an image's side."""
@@ -34,17 +34,14 @@ _CORNER = 10
 _BORDER = 3
 _CROP_CELL = CROP_SIZE // CELLS
 _ENTROPY_BINS = 32
-_RIM = 6
-_SECTORS = 16
+_PIXELS = DETAIL_SIZE * DETAIL_SIZE
+_BRIGHTEST = _PIXELS - _PIXELS // 100
 
 _NAMES_BY_GROUP: dict[str, tuple[str, ...]] = {
     "tones": ("mean_grey", "grey_deviation", "dark_share", "saturated_share", "median_grey", "entropy_bits"),
     "border": ("corner_mean", "brightest_corner", "border_mean", "brightest_side", "top_side", "bottom_side"),
     "outline": ("body_share", "body_width", "body_height", "off_centre", "ellipse_overlap", "elongation", "solidity"),
-    "profile": (
-        *(f"{what}_at_depth_{depth}" for what in ("mean", "deviation") for depth in range(DEPTHS)),
-        *("faintest_rim", "rim_mean", "rim_deviation", "rim_to_inside", "inside_edge_density", "inside_edge_strongest"),
-    ),
+    "profile": RAY_NAMES,
     "symmetry": ("mirror_symmetry", "upside_down_symmetry", "half_turn_symmetry"),
     "pattern": (
         *(f"band_{index}" for index in range(len(BANDS) - 1)),
@@ -61,192 +58,195 @@ GROUPS: dict[str, tuple[int, ...]] = {
 
 @dataclass(frozen=True)
 class Structure:
-    """One picture in numbers.
+    """N pictures in numbers.
 
     Attributes:
-        features: float32 (len(STRUCTURE_NAMES),), in the order of `STRUCTURE_NAMES`.
-        body: uint8 (32, 32), the picture of the body alone, whatever its size and place.
-        gradients: float32 (384,), histograms of gradient directions of the body (Dalal and Triggs 2005,
+        features: float32 (N, len(STRUCTURE_NAMES)), in the order of `STRUCTURE_NAMES`.
+        bodies: uint8 (N, 32, 32), the pictures of the bodies alone, whatever their size and place.
+        gradients: float32 (N, 384), histograms of gradient directions of the bodies (Dalal and Triggs 2005,
             doi 10.1109/CVPR.2005.177), 8 x 8 cells and 6 directions, length 1 (0 when constant).
     """
 
     features: Floats
-    body: NDArray[np.uint8]
+    bodies: NDArray[np.uint8]
     gradients: Floats
 
 
-def structure(fine: NDArray[np.uint8]) -> Structure:
-    """Describe a picture by its `descriptors.detail`, uint8 (64, 64)."""
-    raw = fine.astype(np.float32) / np.float32(255)
-    grey = np.minimum(raw / max(float(np.percentile(raw, 99)), 0.1), np.float32(1))
-    body, solidity = _body(grey)
-    crop = _crop(fine, body)
-    lit = crop.astype(np.float32) / np.float32(255)
-    y, x = np.gradient(lit)
-    strength = np.hypot(x, y)
-    direction = _direction(x, y)
+def structure(fines: NDArray[np.uint8]) -> Structure:
+    """Describe pictures by their `descriptors.detail`, uint8 (N, 64, 64), N at least 1."""
+    top = np.partition(fines.reshape(len(fines), -1), _BRIGHTEST, axis=1)[:, _BRIGHTEST]
+    grey = fines * (np.float32(1) / np.maximum(top, 25.5).astype(np.float32))[:, np.newaxis, np.newaxis]
+    np.minimum(grey, np.float32(1), out=grey)
+    body, lit_share = _body(grey)
+    moments = _moments(body)
+    crops = _crops(fines, body)
+    lit = crops * np.float32(1 / 255)
+    strength, direction = _slopes(lit)
     parts = [
-        _tones(fine, raw),
+        _tones(fines),
         _border(grey),
-        _outline(body),
-        np.array([solidity]),
-        *_profile(grey, depth := _depth(body)),
-        _rim(grey, depth),
+        _outline(body, moments),
+        lit_share[:, np.newaxis],
+        rays(grey, body, moments),
         _symmetry(lit),
         _spectrum(grey),
         _edges(strength, direction),
     ]
-    features = np.concatenate(parts).astype(np.float32)
-    return Structure(features, crop, _gradients(strength, direction))
+    features = np.concatenate(parts, axis=1).astype(np.float32)
+    return Structure(features, crops, _gradients(strength, direction))
 
 
-def _tones(fine: NDArray[np.uint8], raw: Floats) -> Floats:
-    counts = np.bincount(fine.ravel() >> 3, minlength=_ENTROPY_BINS)
-    return np.array(
-        [
-            raw.mean(),
-            raw.std(),
-            (fine < 24).mean(),
-            (fine >= 250).mean(),
-            np.median(raw),
-            _entropy_bits(counts / fine.size),
-        ],
-        np.float32,
-    )
+def _tones(fines: NDArray[np.uint8]) -> Floats:
+    flat = fines.reshape(len(fines), -1)
+    counts = _counts(flat, 256)
+    values = np.arange(256)
+    mean = counts @ values / _PIXELS
+    deviation = np.sqrt(np.maximum(counts @ (values * values) / _PIXELS - mean * mean, 0))
+    median = (counts.cumsum(axis=1) > _PIXELS // 2).argmax(axis=1)
+    coarse = counts.reshape(len(counts), _ENTROPY_BINS, -1).sum(axis=2) / _PIXELS
+    dark, bright = counts[:, :24].sum(axis=1) / _PIXELS, counts[:, 250:].sum(axis=1) / _PIXELS
+    return _columns(mean / 255, deviation / 255, dark, bright, median / 255, _entropy_bits(coarse))
 
 
-def _entropy_bits(shares: NDArray[np.floating]) -> float:
-    present = shares[shares > 0]
-    return float(-(present * np.log2(present)).sum())
+def _counts(values: NDArray[Any], size: int, weights: Floats | None = None) -> NDArray[Any]:
+    """How often each of `size` whole numbers occurs in each row, or the sum of its weights: (N, size)."""
+    offset = np.arange(len(values))[:, np.newaxis] * size
+    flat = None if weights is None else weights.ravel()
+    return np.bincount((values + offset).ravel(), flat, len(values) * size).reshape(len(values), size)
+
+
+def _columns(*values: NDArray[Any]) -> Floats:
+    return np.stack(values, axis=1).astype(np.float32)
+
+
+def _entropy_bits(shares: NDArray[Any]) -> NDArray[Any]:
+    return np.asarray(-(shares * np.log2(np.maximum(shares, 1e-12))).sum(axis=1))
 
 
 def _border(grey: Floats) -> Floats:
     c, b = _CORNER, _BORDER
-    corners = [float(part.mean()) for part in (grey[:c, :c], grey[:c, -c:], grey[-c:, :c], grey[-c:, -c:])]
-    sides = [float(part.mean()) for part in (grey[:b], grey[-b:], grey[:, :b], grey[:, -b:])]
-    return np.array(
-        [np.mean(corners), max(corners), np.mean(sides), max(sides), sides[0], sides[1]],
-        np.float32,
+    corner_parts = (grey[:, :c, :c], grey[:, :c, -c:], grey[:, -c:, :c], grey[:, -c:, -c:])
+    corners = _columns(*(part.mean(axis=(1, 2)) for part in corner_parts))
+    side_parts = (grey[:, :b], grey[:, -b:], grey[:, :, :b], grey[:, :, -b:])
+    sides = _columns(*(part.mean(axis=(1, 2)) for part in side_parts))
+    return _columns(
+        corners.mean(axis=1), corners.max(axis=1), sides.mean(axis=1), sides.max(axis=1), sides[:, 0], sides[:, 1]
     )
 
 
-def _body(grey: Floats) -> tuple[NDArray[np.bool_], float]:
-    """What lies between lit pixels of its row and of its column, bool (64, 64), and the lit share of it."""
-    blurred = Image.fromarray((grey * 255).astype(np.uint8)).filter(ImageFilter.BoxBlur(1))
-    lit = np.asarray(blurred) > 255 * BODY_ABOVE
-    if not lit.any():
-        return np.ones_like(lit), 0.0
-    along, down = np.maximum.accumulate(lit, axis=1), np.maximum.accumulate(lit, axis=0)
-    back, up = np.maximum.accumulate(lit[:, ::-1], axis=1)[:, ::-1], np.maximum.accumulate(lit[::-1], axis=0)[::-1]
-    body = along & back & down & up
-    return body, float(lit.sum() / max(1, body.sum()))
+_PLACE = np.arange(DETAIL_SIZE)
 
 
-def _outline(body: NDArray[np.bool_]) -> Floats:
-    """Share, width, height, distance from the centre, overlap with its ellipse, ratio of the ellipse's axes."""
-    size = body.shape[0]
-    rows, columns = np.nonzero(body)
-    centre_y, centre_x = rows.mean(), columns.mean()
-    y, x = rows - centre_y, columns - centre_x
+def _body(grey: Floats) -> tuple[Flags, Floats]:
+    """What lies between lit pixels of its row and of its column, bool (N, 64, 64), and the lit share of it, (N,).
+
+    A picture without any is all body and not lit.
+    """
+    padded = np.pad(grey, ((0, 0), (1, 1), (1, 1)), mode="edge")
+    rows = padded[:, :-2] + padded[:, 1:-1] + padded[:, 2:]
+    lit = rows[:, :, :-2] + rows[:, :, 1:-1] + rows[:, :, 2:] > 9 * BODY_ABOVE
+    body = _between(lit) & _between(lit.swapaxes(1, 2)).swapaxes(1, 2)
+    count = lit.sum(axis=(1, 2))
+    body |= (count == 0)[:, np.newaxis, np.newaxis]
+    return body, (count / np.maximum(body.sum(axis=(1, 2)), 1)).astype(np.float32)
+
+
+def _between(lit: Flags) -> Flags:
+    """What lies between the first and the last lit pixel of its row."""
+    first = np.where(lit.any(axis=2), lit.argmax(axis=2), DETAIL_SIZE)[..., np.newaxis]
+    last = DETAIL_SIZE - 1 - lit[:, :, ::-1].argmax(axis=2)[..., np.newaxis]
+    return np.asarray((first <= _PLACE) & (last >= _PLACE))
+
+
+def _powers() -> Floats:
+    """1, y, x, yy, xx and xy of each pixel, positions from the centre of the picture: float32 (6, 4096)."""
+    y, x = (axis.ravel() - (DETAIL_SIZE - 1) / 2 for axis in np.mgrid[:DETAIL_SIZE, :DETAIL_SIZE])
+    return np.stack([np.ones_like(y), y, x, y * y, x * x, x * y]).astype(np.float32)
+
+
+_POWERS = _powers()
+
+
+def _moments(body: Flags) -> Floats:
+    """Count of pixels, means of y and x from the picture's centre, variances of y, x and their covariance: (N, 6)."""
+    sums = body.reshape(len(body), -1).astype(np.float32) @ _POWERS.T
+    count, y, x, yy, xx, xy = (sums / np.concatenate([np.ones_like(sums[:, :1]), sums[:, [0] * 5]], axis=1)).T
     # A single pixel has the variance of its own extent.
-    yy, xx, xy = (y * y).mean() + 1 / 12, (x * x).mean() + 1 / 12, (x * y).mean()
+    return _columns(count, y, x, yy - y * y + 1 / 12, xx - x * x + 1 / 12, xy - x * y)
+
+
+def _outline(body: Flags, moments: Floats) -> Floats:
+    """Share, width, height, distance from the centre, overlap with its ellipse, ratio of the ellipse's axes."""
+    count, y, x, yy, xx, xy = moments.T
     spread = np.hypot(xx - yy, 2 * xy)
-    long, short = (xx + yy + spread) / 2, max((xx + yy - spread) / 2, 1e-3)
-    determinant = max(xx * yy - xy * xy, 1e-6)
-    inside = (yy * x * x - 2 * xy * x * y + xx * y * y) / determinant <= 4
-    ellipse = 4 * np.pi * np.sqrt(determinant)
-    return np.array(
-        [
-            body.mean(),
-            body.any(axis=0).mean(),
-            body.any(axis=1).mean(),
-            np.hypot(centre_y - (size - 1) / 2, centre_x - (size - 1) / 2) / size,
-            inside.sum() / max(ellipse, len(rows)),
-            np.sqrt(long / short),
-        ],
-        np.float32,
-    )
+    long, short = (xx + yy + spread) / 2, np.maximum((xx + yy - spread) / 2, 1e-3)
+    determinant = np.maximum(xx * yy - xy * xy, 1e-6)
+    linear = (-2 * (xx * y - xy * x), -2 * (yy * x - xy * y))
+    form = _columns(xx * y * y + yy * x * x - 2 * xy * x * y, *linear, xx, yy, -2 * xy)
+    inside = (form @ _POWERS <= 4 * determinant[:, np.newaxis]) & body.reshape(len(body), -1)
+    overlap = inside.sum(axis=1) / np.maximum(4 * np.pi * np.sqrt(determinant), count)
+    wide, high = body.any(axis=1).mean(axis=1), body.any(axis=2).mean(axis=1)
+    return _columns(count / _PIXELS, wide, high, np.hypot(y, x) / DETAIL_SIZE, overlap, np.sqrt(long / short))
 
 
-def _depth(body: NDArray[np.bool_]) -> NDArray[np.intp]:
-    """Pixels to the body's rim, from 1 at the rim to `DEPTHS` for all that is deeper; 0 outside."""
-    depth = body.astype(np.intp)
-    left = np.pad(body, 1)
-    for _ in range(DEPTHS - 1):
-        left[1:-1, 1:-1] &= left[:-2, 1:-1] & left[2:, 1:-1] & left[1:-1, :-2] & left[1:-1, 2:]
-        depth += left[1:-1, 1:-1]
-    return depth
+def _crops(fines: NDArray[np.uint8], body: Flags) -> NDArray[np.uint8]:
+    crops = np.empty((len(fines), CROP_SIZE, CROP_SIZE), np.uint8)
+    columns, rows = np.asarray(body.any(axis=1)), np.asarray(body.any(axis=2))
+    left, top = columns.argmax(axis=1), rows.argmax(axis=1)
+    right, bottom = DETAIL_SIZE - columns[:, ::-1].argmax(axis=1), DETAIL_SIZE - rows[:, ::-1].argmax(axis=1)
+    boxes = np.stack([left, top, right, bottom], axis=1).tolist()
+    for crop, fine, box in zip(crops, fines, boxes, strict=True):
+        part = Image.fromarray(fine).resize((CROP_SIZE, CROP_SIZE), Image.Resampling.BILINEAR, box=tuple(box))
+        crop[:] = np.asarray(part)
+    return crops
 
 
-def _profile(grey: Floats, depth: NDArray[np.intp]) -> tuple[Floats, Floats]:
-    """Mean and deviation of the grey values at each depth; where there is none, those of the deepest."""
-    count = np.maximum(np.bincount(depth.ravel(), minlength=DEPTHS + 1), 1)
-    mean = np.bincount(depth.ravel(), grey.ravel(), DEPTHS + 1) / count
-    square = np.bincount(depth.ravel(), (grey * grey).ravel(), DEPTHS + 1) / count
-    deviation = np.sqrt(np.maximum(square - mean * mean, 0))
-    source = np.minimum(np.arange(1, DEPTHS + 1), int(depth.max()))
-    return mean[source].astype(np.float32), deviation[source].astype(np.float32)
+def _symmetry(lit: Floats) -> Floats:
+    vectors = _unit((lit - lit.mean(axis=(1, 2), keepdims=True)).reshape(len(lit), -1)).reshape(lit.shape)
+    turned = (vectors[:, :, ::-1], vectors[:, ::-1], vectors[:, ::-1, ::-1])
+    return _columns(*((vectors * other).sum(axis=(1, 2)) for other in turned))
 
 
-def _rim(grey: Floats, depth: NDArray[np.intp]) -> Floats:
-    """How bright the rim is all around (the skull of a CT is white everywhere), and the edges of what lies inside."""
-    rim = (depth > 0) & (depth <= _RIM)
-    rows, columns = np.nonzero(rim)
-    angle = np.arctan2(rows - rows.mean(), columns - columns.mean()) + np.pi
-    sector = np.minimum((angle * (_SECTORS / (2 * np.pi))).astype(np.intp), _SECTORS - 1)
-    brightest = np.zeros(_SECTORS, np.float32)
-    np.maximum.at(brightest, sector, grey[rim])
-    inside = depth > _RIM
-    if not inside.any():
-        inside = rim
-    y, x = np.gradient(grey)
-    edges = np.hypot(x, y)[inside]
-    ratio = np.median(brightest) / (float(np.median(grey[inside])) + 0.05)
-    found = [np.sort(brightest)[_SECTORS // 8], brightest.mean(), brightest.std(), min(ratio, 10.0)]
-    return np.array([*found, edges.mean(), np.percentile(edges, 90)], np.float32)
-
-
-def _crop(fine: NDArray[np.uint8], body: NDArray[np.bool_]) -> NDArray[np.uint8]:
-    rows, columns = np.flatnonzero(body.any(axis=1)), np.flatnonzero(body.any(axis=0))
-    box = (int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1)
-    return np.asarray(Image.fromarray(fine).resize((CROP_SIZE, CROP_SIZE), Image.Resampling.BILINEAR, box=box))
-
-
-def _symmetry(crop: Floats) -> Floats:
-    vector = _unit(crop - crop.mean())
-    turned = (vector[:, ::-1], vector[::-1], vector[::-1, ::-1])
-    return np.array([float((vector * other).sum()) for other in turned], np.float32)
-
-
-def _radii() -> tuple[NDArray[np.intp], NDArray[np.bool_], NDArray[np.bool_]]:
+def _radii() -> Floats:
+    """Which band a frequency is in, whether it lies on an axis or far off both: float32 (64 * 33, bands + 2)."""
     y = np.abs(np.fft.fftfreq(DETAIL_SIZE, 1 / DETAIL_SIZE))[:, np.newaxis]
     x = np.arange(DETAIL_SIZE // 2 + 1)
     band = np.digitize(np.hypot(y, x), BANDS)
-    on_axis = ((y == 0) | (x == 0)) & (band > 0)
-    return band, on_axis, (y > 4) & (x > 4)
+    on_axis, off_axes = ((y == 0) | (x == 0)) & (band > 0), (y > 4) & (x > 4)
+    members = [*(band == index for index in range(1, len(BANDS))), on_axis, off_axes]
+    return np.stack([member.ravel() for member in members], axis=1).astype(np.float32)
 
 
-_BAND, _ON_AXIS, _OFF_AXES = _radii()
+_BAND_MEMBERS = _radii()
 
 
 def _spectrum(grey: Floats) -> Floats:
     """Logarithms of the power in each band and on the axes, shares of the whole."""
-    power = np.abs(np.fft.rfft2(grey)) ** 2
-    power[0, 0] = 0
-    total = float(power.sum()) + 1e-6
-    bands = np.bincount(_BAND.ravel(), power.ravel(), len(BANDS) + 1)[1 : len(BANDS)]
-    others = [power[_ON_AXIS].sum(), power[_OFF_AXES].sum()]
-    return np.log10(np.concatenate([bands, others]) / total + 1e-5).astype(np.float32)
+    waves = np.fft.rfft2(grey).reshape(len(grey), -1)
+    power = (waves.real * waves.real + waves.imag * waves.imag).astype(np.float32)
+    power[:, 0] = 0
+    total = power.sum(axis=1, keepdims=True) + 1e-6
+    return np.asarray(np.log10(power @ _BAND_MEMBERS / total + 1e-5), np.float32)
 
 
-def _direction(x: Floats, y: Floats) -> NDArray[np.intp]:
-    angle = np.arctan2(y, x) % np.pi
-    return np.minimum((angle * (ORIENTATIONS / np.pi)).astype(np.intp), ORIENTATIONS - 1)
+def _slopes(lit: Floats) -> tuple[Floats, NDArray[np.intp]]:
+    """Strength of each pixel's gradient, and its direction of `ORIENTATIONS`."""
+    y, x = np.empty_like(lit), np.empty_like(lit)
+    y[:, 1:-1], x[:, :, 1:-1] = (lit[:, 2:] - lit[:, :-2]) / 2, (lit[:, :, 2:] - lit[:, :, :-2]) / 2
+    y[:, 0], y[:, -1] = lit[:, 1] - lit[:, 0], lit[:, -1] - lit[:, -2]
+    x[:, :, 0], x[:, :, -1] = lit[:, :, 1] - lit[:, :, 0], lit[:, :, -1] - lit[:, :, -2]
+    turns = np.arctan2(y, x) * np.float32(ORIENTATIONS / np.pi)
+    direction = np.where(turns < 0, turns + ORIENTATIONS, turns).astype(np.intp)
+    # Half a turn is no turn.
+    direction[direction == ORIENTATIONS] = 0
+    return np.sqrt(y * y + x * x), direction
 
 
 def _edges(strength: Floats, direction: NDArray[np.intp]) -> Floats:
-    shares = np.bincount(direction.ravel(), strength.ravel(), ORIENTATIONS) / (float(strength.sum()) + 1e-6)
-    return np.array([strength.mean(), strength.std(), _entropy_bits(shares), shares.max()], np.float32)
+    flat = strength.reshape(len(strength), -1)
+    sums = _counts(direction.reshape(flat.shape), ORIENTATIONS, flat)
+    shares = sums / (flat.sum(axis=1, keepdims=True) + 1e-6)
+    return _columns(flat.mean(axis=1), flat.std(axis=1), _entropy_bits(shares), shares.max(axis=1))
 
 
 _CELL_OF_PIXEL = np.add.outer(
@@ -255,11 +255,11 @@ _CELL_OF_PIXEL = np.add.outer(
 
 
 def _gradients(strength: Floats, direction: NDArray[np.intp]) -> Floats:
-    bins = (_CELL_OF_PIXEL + direction).ravel()
-    sums = np.bincount(bins, strength.ravel(), CELLS * CELLS * ORIENTATIONS)
+    bins = (_CELL_OF_PIXEL + direction).reshape(len(direction), -1)
+    sums = _counts(bins, CELLS * CELLS * ORIENTATIONS, strength.reshape(len(strength), -1))
     return _unit(np.sqrt(sums).astype(np.float32))
 
 
-def _unit(values: Floats) -> Floats:
-    length = float(np.linalg.norm(values))
-    return values / np.float32(length) if length > 1e-6 else np.zeros_like(values)
+def _unit(rows: Floats) -> Floats:
+    lengths = np.linalg.norm(rows, axis=1, keepdims=True)
+    return np.asarray(rows / np.where(lengths > 1e-6, lengths, np.inf), np.float32)

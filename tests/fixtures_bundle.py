@@ -86,12 +86,12 @@ def tiny_gate(threshold: float = 0.5) -> Gate:
     """A gate that knows a few drawn slices of each class; its one tree asks whether the best thumbnail is near."""
     slices = [drawn_slice(brightness, seed) for brightness in CLASS_BRIGHTNESS.values() for seed in range(3)]
     fines = [detail(grey) for grey in slices]
-    built = [structure(fine) for fine in fines]
+    built = structure(np.stack(fines))
     known = KnownImages(
         histograms=np.stack([histogram(grey) for grey in slices]).astype(np.float16),
         thumbnails=np.stack([thumbnail(fine, fine) for fine in fines]),
-        bodies=np.stack([one.body for one in built]),
-        gradients=np.stack([one.gradients for one in built]).astype(np.float16),
+        bodies=built.bodies,
+        gradients=built.gradients.astype(np.float16),
     )
     return Gate(known, stump("thumbnail_best", 0.8), threshold)
 
@@ -101,11 +101,10 @@ def stump(feature: str, limit: float) -> Trees:
     typical = np.zeros(len(FEATURE_NAMES), np.float32)
     typical[FEATURE_NAMES.index(feature)] = limit + 0.1
     return Trees(
-        feature=np.array([[FEATURE_NAMES.index(feature), 0, 0]], np.int16),
-        limit=np.array([[limit, 0, 0]], np.float32),
-        left=np.array([[1, 1, 2]], np.int16),
-        right=np.array([[2, 1, 2]], np.int16),
-        value=np.array([[0, -4, 4]], np.float32),
+        feature=np.array([[FEATURE_NAMES.index(feature)]], np.int16),
+        limit=np.array([[limit]], np.float32),
+        remaining=np.array([[0b10]], np.uint16),
+        value=np.array([[-4, 4]], np.float32),
         typical=typical,
     )
 

@@ -7,6 +7,7 @@ from numpy.random import Generator
 from PIL import Image, ImageFont
 
 from brain_assets.ml import gate_bodies as bodies
+from brain_assets.ml import gate_chests as chests
 from brain_assets.ml.gate_canvas import (
     SIZE,
     Floats,
@@ -183,7 +184,7 @@ def _spots(rng: Generator, count: int) -> list[tuple[float, float, float, float]
 DRAWINGS: dict[str, tuple[Drawing, ...]] = {
     "body": (bodies.torso, bodies.torso, bodies.limbs, bodies.joint),
     "close_up": (bodies.close_up, bodies.pelvis),
-    "heart": (bodies.heart,),
+    "heart": (bodies.heart, chests.chest, chests.chest, chests.upright_chest),
     "radiograph": (bodies.chest_radiograph, bodies.bones, bodies.skull_radiograph, bodies.mammogram),
     "scope": (bodies.ultrasound, bodies.fundus, bodies.layers, bodies.vessels),
     "microscopy": (bodies.cells,),

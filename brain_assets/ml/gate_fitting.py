@@ -1,19 +1,20 @@
 """Fits the upload gate of a bundle: from the training and validation images, and from pictures that are made.
 
 Training images and what is made teach the trees; images that the judging trees did not see choose the threshold.
-See docs/decisions/0008-upload-gate.md.
+Known CT among the images is no example of what passes but of what is refused. See docs/decisions/0008-upload-gate.md.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from brain_assets.ml.gate_heads import SLIGHT, STRONG, drawn_heads, stripped_heads, vary_heads
+from brain_assets.ml.gate_heads import SLIGHT, STRONG, STRONG_WITH_SKULL, drawn_heads, stripped_heads, vary_heads
 from brain_assets.ml.gate_negatives import make_negatives
 from brain_assets.ml.gate_trees import TreeConfig, fit_trees
 from brain_assets.ml.statistics import stacked_histograms
+from brain_assets.ml.tomograms import is_tomogram
 from brain_core.descriptors import DETAIL_SIZE, detail, thumbnail
 from brain_core.errors import TrainingError
 from brain_core.gate import Comparison, Gate, KnownImages, Trees
@@ -37,6 +38,7 @@ class GateConfig:
         negatives_per_image: pictures that are no MRI slices, for each training image.
         fewest_negatives: at least so many.
         most_negatives: at most so many.
+        tomogram_copies: of each training image that is a known CT, varied.
         other_heads: drawn heads and slices of the template, each at most so many and a quarter of the training images.
         strong_copies: of each training image, as other scanners might show it; one more as the same scanner might.
         folds: parts in which the training images are judged by trees that were not taught with them.
@@ -51,6 +53,7 @@ class GateConfig:
     negatives_per_image: int = 4
     fewest_negatives: int = 800
     most_negatives: int = 7000
+    tomogram_copies: int = 30
     other_heads: int = 300
     strong_copies: int = 2
     folds: int = 3
@@ -90,6 +93,8 @@ def build_gate(statistics: pd.DataFrame, splits: pd.DataFrame, config: GateConfi
     """
     config = config or GateConfig()
     table = statistics[["key", "histogram", "detail"]].merge(splits, on="key").sort_values("key")
+    is_ct = is_tomogram(table)
+    tomograms, table = _representatives(table[is_ct], "train", config), table[~is_ct]
     train = _representatives(table, "train", config)
     if train.empty:
         raise TrainingError("The upload gate needs training images; the split has none. Check dataset_splits.")
@@ -98,6 +103,7 @@ def build_gate(statistics: pd.DataFrame, splits: pd.DataFrame, config: GateConfi
     known = _known(train.iloc[chosen], fines[chosen])
     describe = _Describer(known, components[chosen])
     lessons = _lessons(_enlarged(fines), components, describe, config)
+    lessons = replace(lessons, negatives=_with_tomograms(lessons.negatives, tomograms, describe, config))
     trees = fit_trees(lessons.positives, lessons.negatives, config.trees)
     validation = _enlarged(_details(_representatives(table, "validation", config)))
     limit = _limit(lessons, validation, _Judge(trees, describe), config)
@@ -126,12 +132,12 @@ def _enlarged(fines: Images) -> Images:
 
 
 def _known(table: pd.DataFrame, fines: Images) -> KnownImages:
-    built = [structure(fine) for fine in fines]
+    built = structure(fines)
     return KnownImages(
         histograms=stacked_histograms(table).astype(np.float16),
         thumbnails=np.stack([thumbnail(fine, fine) for fine in fines]),
-        bodies=np.stack([one.body for one in built]),
-        gradients=np.stack([one.gradients for one in built]).astype(np.float16),
+        bodies=built.bodies,
+        gradients=built.gradients.astype(np.float16),
     )
 
 
@@ -161,6 +167,15 @@ def _lessons(heads: Images, components: NDArray[np.int64], describe: _Describer,
         images=len(heads),
         negatives=describe(make_negatives(heads, count, config.seed)[0]),
     )
+
+
+def _with_tomograms(negatives: Floats, tomograms: pd.DataFrame, describe: _Describer, config: GateConfig) -> Floats:
+    """The negatives, and known CT as other scanners and programs might show it."""
+    images, rng = _enlarged(_details(tomograms)), np.random.default_rng([config.seed, 4])
+    if not len(images):
+        return negatives
+    copies = [describe(vary_heads(images, STRONG_WITH_SKULL, rng)) for _ in range(config.tomogram_copies)]
+    return np.concatenate([negatives, describe(images), *copies])
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ slices of the MNI template, whose skull is stripped.
 """
 
 import functools
+from dataclasses import replace
 from importlib.resources import as_file, files
 
 import numpy as np
@@ -26,6 +27,9 @@ STRONG = VariationConfig(
     rotation_degrees=20, zoom=0.3, stretch=0.25, gamma=0.5, curve_share=0.2, strip_share=0.25, occluded_share=0.0
 )
 """As other scanners and programs might."""
+
+STRONG_WITH_SKULL = replace(STRONG, strip_share=0.0)
+"""The same, but never without the skull, which is what tells CT from MRI."""
 
 PHANTOM_SEED = 7_000
 """Other drawn heads than those of the sample, whose seed is 0."""

@@ -15,6 +15,7 @@ from PIL import Image, ImageFilter
 
 from brain_assets.ml.gate_canvas import SIZE, Floats, blob, fractal, paint, scanned, smooth, stretched
 from brain_assets.ml.gate_drawings import DRAWINGS, page
+from brain_assets.ml.gate_tomograms import depth_below_rim, head_tomogram
 from brain_core.imaging import resize
 
 Images = NDArray[np.uint8]
@@ -103,21 +104,9 @@ def _double(head: Floats, rng: Generator) -> Floats:
     return np.maximum(head, np.roll(head, shift, (0, 1))) if rng.random() < 0.5 else np.roll(head, shift, (0, 1))
 
 
-def _depth(head: Floats, rng: Generator) -> Floats:
-    """Distance below the skin in pixels, 0 outside the head."""
-    from scipy import ndimage
-
-    body = ndimage.binary_fill_holes(ndimage.uniform_filter(head, 5) > 0.08)
-    labels, count = ndimage.label(body)
-    if count:
-        body = labels == np.bincount(labels[body]).argmax()
-    depth = ndimage.distance_transform_edt(body)
-    return np.asarray((depth + 0.6 * smooth(rng, 12)) * body, np.float32)
-
-
 def _tomogram(head: Floats, rng: Generator) -> Floats:
-    """CT of a head: thin grey skin, thick white skull, even grey brain with darker fluid."""
-    depth = _depth(head, rng)
+    """An MRI slice with the skull of a CT: thin grey skin, thick white bone, a brain with little or much contrast."""
+    depth = depth_below_rim(head, rng)
     skin, skull = rng.uniform(1.5, 7), rng.uniform(3.5, 10)
     brain = rng.uniform(0.25, 0.85)
     tissue = _blurred(head, rng.uniform(0.5, 3))
@@ -146,7 +135,7 @@ def _with_headrest(picture: Floats, rng: Generator) -> Floats:
 
 def _foreign_inside(head: Floats, rng: Generator) -> Floats:
     """A head's outline and skin, filled with something that is no brain."""
-    depth = _depth(head, rng)
+    depth = depth_below_rim(head, rng)
     share = np.clip((depth - rng.uniform(2, 10)) / 3, 0, 1)
     stuff = rng.uniform(0.1, 0.8) + rng.uniform(0, 0.2) * smooth(rng, 10)
     if rng.random() < 0.4:
@@ -164,7 +153,7 @@ ALTERATIONS: dict[str, tuple[Alteration, ...]] = {
     "distorted": (_warped, _unrolled, _phase_noise),
     "reduced": (_pixelated, _silhouette, _contours),
     "figure": (_figure,),
-    "tomogram": (_tomogram, _tomogram, _tomogram, _tomogram),
+    "tomogram": (_tomogram, head_tomogram, head_tomogram, head_tomogram),
     "foreign_inside": (_foreign_inside, _foreign_inside),
 }
 """Kinds of pictures made from MRI slices, and how."""

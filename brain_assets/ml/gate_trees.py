@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from brain_core.gate import Trees
+from brain_core.gate import MAX_LEAVES, Trees
 
 Floats = NDArray[np.float32]
 
@@ -71,21 +71,39 @@ def as_arrays(fitted: Sequence[Any], config: TreeConfig, typical: Floats) -> Tre
     """Fitted trees of scikit-learn as arrays.
 
     Args:
-        fitted: `tree_` of each regression tree.
+        fitted: `tree_` of each regression tree, of at most `gate.MAX_LEAVES` leaves.
         config: how they were grown.
         typical: float32 (F,), see `Trees`.
     """
-    shape = (len(fitted), 2 * config.leaves - 1)
-    own = np.tile(np.arange(shape[1], dtype=np.int16), (shape[0], 1))
-    feature, limit, value = np.zeros(shape, np.int16), np.zeros(shape, np.float32), np.zeros(shape, np.float32)
-    left, right = own.copy(), own.copy()
+    shape = (len(fitted), config.leaves - 1)
+    feature, remaining = np.zeros(shape, np.int16), np.full(shape, 2**MAX_LEAVES - 1, np.uint16)
+    limit, value = np.full(shape, np.inf, np.float32), np.zeros((len(fitted), config.leaves), np.float32)
     for row, tree in enumerate(fitted):
-        asks = tree.children_left >= 0
-        nodes, leaves = np.flatnonzero(asks), np.flatnonzero(~asks)
-        left[row, nodes], right[row, nodes] = tree.children_left[asks], tree.children_right[asks]
-        feature[row, nodes], limit[row, nodes] = tree.feature[asks], _rounded_down(tree.threshold[asks])
-        value[row, leaves] = tree.value[~asks, 0, 0] * config.learning_rate
-    return Trees(feature, limit, left, right, value, typical)
+        asks = np.flatnonzero(tree.children_left >= 0)
+        leaves, ruled_out = _leaves(tree)
+        feature[row, : len(asks)] = tree.feature[asks]
+        limit[row, : len(asks)] = _rounded_down(tree.threshold[asks])
+        remaining[row, : len(asks)] = [2**MAX_LEAVES - 1 - ruled_out[node] for node in asks.tolist()]
+        value[row, : len(leaves)] = tree.value[leaves, 0, 0] * config.learning_rate
+    return Trees(feature, limit, remaining, value, typical)
+
+
+def _leaves(tree: Any) -> tuple[list[int], dict[int, int]]:
+    """The leaves' nodes from left to right; for each question, a bit for each leaf that lies left of it."""
+    leaves: list[int] = []
+    ruled_out: dict[int, int] = {}
+
+    def walk(node: int) -> None:
+        if tree.children_left[node] < 0:
+            leaves.append(node)
+            return
+        before = len(leaves)
+        walk(int(tree.children_left[node]))
+        ruled_out[node] = 2 ** len(leaves) - 2**before
+        walk(int(tree.children_right[node]))
+
+    walk(0)
+    return leaves, ruled_out
 
 
 def _rounded_down(limits: NDArray[np.float64]) -> Floats:

@@ -4,9 +4,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from brain_assets.ml import gate_fitting
 from brain_assets.ml.gate_fitting import GateConfig, build_gate
 from brain_assets.ml.gate_trees import TreeConfig
-from brain_core.descriptors import detail, histogram
+from brain_core.descriptors import detail, histogram, thumbnail
 from brain_core.errors import TrainingError
 from brain_core.gate import Gate
 from brain_core.imaging import DecodedImage
@@ -79,6 +80,17 @@ def test_test_images_have_no_say():
     statistics, splits = slices([*parts, *["test"] * 6])
     without = slices(parts)
     assert build_gate(statistics, splits, QUICK).to_bytes() == build_gate(*without, QUICK).to_bytes()
+
+
+def test_known_tomograms_are_neither_known_images_nor_examples_of_what_passes(monkeypatch):
+    statistics, splits = slices(["train"] * 30 + ["validation"] * 10)
+    is_ct = statistics["key"].isin(["004.png", "007.png"]).to_numpy()
+    monkeypatch.setattr(gate_fitting, "is_tomogram", lambda table: is_ct[: len(table)])
+    gate = build_gate(statistics, splits, replace(QUICK, tomogram_copies=4))
+    stored = {bytes(row) for row in gate.known.thumbnails}
+    assert len(stored) == 28
+    fines = np.stack([np.frombuffer(row, np.uint8).reshape(64, 64) for row in statistics["detail"][is_ct]])
+    assert not stored & {bytes(thumbnail(fine, fine)) for fine in fines}
 
 
 def test_the_threshold_lies_lower_when_fewer_images_may_be_refused():

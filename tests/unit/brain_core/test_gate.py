@@ -83,16 +83,27 @@ def test_the_original_rule_is_the_best_correlation_with_a_stored_histogram(gate)
 
 
 def test_trees_answer_as_followed_by_hand():
+    # Left of 0.5 a second question tells leaf 0 from leaf 1; right of it is leaf 2.
     deep = Trees(
-        feature=np.array([[0, 1, 0, 0, 0]] * 2, np.int16),
-        limit=np.array([[0.5, 2.0, 0, 0, 0]] * 2, np.float32),
-        left=np.array([[1, 3, 2, 3, 4]] * 2, np.int16),
-        right=np.array([[2, 4, 2, 3, 4]] * 2, np.int16),
-        value=np.array([[0, 0, 10, 1, 2], [0, 0, 30, 5, 7]], np.float32),
+        feature=np.array([[0, 1]] * 2, np.int16),
+        limit=np.array([[0.5, 2.0]] * 2, np.float32),
+        remaining=np.array([[0b100, 0b110]] * 2, np.uint16),
+        value=np.array([[1, 2, 10], [5, 7, 30]], np.float32),
         typical=np.zeros(2, np.float32),
     )
-    features = np.array([[0.5, 2.0], [0.5, 2.1], [0.6, 0.0]], np.float32)
-    assert deep.log_odds(features).tolist() == [6.0, 9.0, 40.0]
+    features = np.array([[0.5, 2.0], [0.5, 2.1], [0.6, 0.0], [0.6, 9.0]], np.float32)
+    assert deep.log_odds(features).tolist() == [6.0, 9.0, 40.0, 40.0]
+    assert deep.log_odds(features[:0]).shape == (0,)
+
+
+def test_images_judged_together_are_judged_as_each_alone(gate):
+    images = [decoded(drawn_slice(90, 8)), decoded(noise()), decoded(drawn_slice(), 99.0)]
+    together, alone = gate.check_all(images), [gate.check(image) for image in images]
+    for one, other in zip(together, alone, strict=True):
+        assert (one.is_valid, one.reason) == (other.is_valid, other.reason)
+        assert one.score == pytest.approx(other.score, abs=1e-6)
+        assert one.histogram_correlation == pytest.approx(other.histogram_correlation, abs=1e-6)
+    assert gate.check_all([]) == []
 
 
 def test_features_come_in_the_order_of_their_names(gate):
@@ -109,9 +120,10 @@ def test_hidden_known_images_are_not_compared_with(gate):
     comparison = Comparison(gate.known)
     place = FEATURE_NAMES.index("thumbnail_best")
     hidden = np.zeros((1, len(gate.known.thumbnails)), bool)
-    assert comparison.features(fine, hidden)[0, place] == pytest.approx(1.0, abs=1e-5)
+    best = comparison.features(fine, hidden)[0, place]
+    assert best == pytest.approx(1.0, abs=1e-3)
     hidden[0, [3, 4, 5]] = True
-    assert comparison.features(fine, hidden)[0, place] < 0.99999
+    assert comparison.features(fine, hidden)[0, place] < best - 1e-5
 
 
 def test_nearest_gives_the_best_and_the_mean_of_three():
