@@ -245,5 +245,6 @@ def test_a_batch_that_was_replaced_before_it_was_read_is_forgotten(instance, tmp
 def test_the_sensors_are_those_of_the_data_the_feedback_and_the_champion():
     names = [sensor.name for sensor in automation(load_settings())]
     assert names == [
-        "source_sensor", "data_flow", "feedback_threshold_sensor", "champion_alias_sensor", "shadow_sensor",
+        "source_sensor", "data_flow", "feedback_threshold_sensor", "champion_alias_sensor",
+        "promotion_request_sensor", "erasure_sensor", "shadow_sensor",
     ]  # fmt: skip

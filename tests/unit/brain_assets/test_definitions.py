@@ -64,7 +64,8 @@ def test_what_must_hold_blocks(definitions):
 def test_sensors_and_the_schedule_run_by_default(definitions):
     repository = definitions.get_repository_def()
     assert {s.name for s in repository.sensor_defs} == {
-        "source_sensor", "data_flow", "feedback_threshold_sensor", "champion_alias_sensor", "shadow_sensor",
+        "source_sensor", "data_flow", "feedback_threshold_sensor", "champion_alias_sensor",
+        "promotion_request_sensor", "erasure_sensor", "shadow_sensor",
         "started_email", "success_email", "failure_email",
     }  # fmt: skip
     assert all(s.default_status == dg.DefaultSensorStatus.RUNNING for s in repository.sensor_defs)
