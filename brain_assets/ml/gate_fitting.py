@@ -57,7 +57,7 @@ class GateConfig:
     other_heads: int = 300
     strong_copies: int = 2
     folds: int = 3
-    refused: float = 0.006
+    refused: float = 0.003
     refused_strongly: float = 0.08
     trees: TreeConfig = field(default_factory=TreeConfig)
     seed: int = 0
