@@ -92,7 +92,12 @@ def test_images_are_judged_as_serving_judges_them(model):
     images = [decode(slice_jpeg(label)) for label in CLASS_BRIGHTNESS] + [decode(photograph_jpeg())]
     for judgement, image in zip(model.judge(images), images, strict=True):
         expected = model.bundle.judge(image)
-        assert judgement.decision == expected.decision
+        # Together the images are correlated in one matrix product, whose sums run in another order.
+        assert judgement.decision.histogram_correlation == pytest.approx(
+            expected.decision.histogram_correlation, abs=1e-5
+        )
+        assert judgement.decision.score == pytest.approx(expected.decision.score, abs=1e-5)
+        assert judgement.decision.reason == expected.decision.reason
         np.testing.assert_array_equal(judgement.inference.probabilities, expected.inference.probabilities)
         np.testing.assert_array_equal(judgement.inference.activation_map, expected.inference.activation_map)
 
