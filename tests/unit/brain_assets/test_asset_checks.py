@@ -76,11 +76,19 @@ def audited(is_shortcut: bool) -> Inputs:
 def corrected(*hashes: str) -> Inputs:
     """Corrections, of which all but the first are used, beside a test image `a` and a training image `b`."""
     used = [index > 0 for index in range(len(hashes))]
+    parts = ["train" if is_used else None for is_used in used]
     return {
-        "feedback_set": pd.DataFrame({"pixel_sha256": hashes, "is_used": used}),
+        "feedback_set": pd.DataFrame({"pixel_sha256": hashes, "is_used": used, "part": parts}),
         "current_statistics": pd.DataFrame({"key": ["0.jpg", "1.jpg"], "pixel_sha256": ["a", "b"]}),
         "dataset_splits": splits((0, "test"), (1, "train")),
     }
+
+
+def told(contradicted: int) -> Inputs:
+    """Ten corrections, of which so many contradict another label of the same image."""
+    against = [int(index < contradicted) for index in range(10)]
+    labels = pd.DataFrame({"prediction_id": range(10), "label": "glioma", "votes": 1, "votes_against": against})
+    return {"feedback_set": labels.assign(reason=None)}
 
 
 def evaluated(confidence: float) -> Inputs:
@@ -178,6 +186,7 @@ EXAMPLES = [
     ),
     Example(statistics.no_shortcut_tells_the_class, audited(is_shortcut=False), audited(is_shortcut=True)),
     Example(feedback.no_used_correction_copies_a_test_image, corrected("a", "b", "c"), corrected("b", "a")),
+    Example(feedback.readers_agree, told(contradicted=1), told(contradicted=2)),
     Example(evaluation.confidence_is_calibrated, evaluated(0.52), evaluated(0.9)),
     Example(
         bundling.onnx_equals_keras,
