@@ -10,6 +10,17 @@
   x ConsentMissing
   x UnknownClass
   x PredictionNotFound
+  x KeyRefused
+    + KeyMissing
+  x KeyNotFound
+  x KeyTaken
+  x ScopeMissing
+  x ForeignSite
+  x TryLater
+    + RateLimited
+    + Overloaded
+  x RequestTooSlow
+  x RequestTooLarge
   x BundleError
   x ModelUnavailable
   x StorageError
@@ -75,6 +86,66 @@ class UnknownClass(BrainError):
 
 class PredictionNotFound(BrainError):
     """No such prediction, it was erased, or the access token is not its own."""
+
+
+class KeyRefused(BrainError):
+    """The API key is unknown, revoked or expired."""
+
+
+class KeyMissing(KeyRefused):
+    """This server answers only with an API key."""
+
+
+class KeyNotFound(BrainError):
+    """No API key has this name."""
+
+
+class KeyTaken(BrainError):
+    """An API key with this name or secret exists."""
+
+
+class ScopeMissing(BrainError):
+    """The API key is good, but not for this.
+
+    Attributes:
+        scope: what it lacks.
+    """
+
+    def __init__(self, message: str, scope: str) -> None:
+        super().__init__(message)
+        self.scope = scope
+
+
+class ForeignSite(BrainError):
+    """A page of another site sent the request to a server that is for this machine only."""
+
+
+class TryLater(BrainError):
+    """Nothing is wrong with the request but its time.
+
+    Attributes:
+        retry_after_s: seconds until it may be sent again.
+    """
+
+    def __init__(self, message: str, retry_after_s: float) -> None:
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
+
+
+class RateLimited(TryLater):
+    """The API key was used more often than it may be."""
+
+
+class Overloaded(TryLater):
+    """More uploads wait than the server can answer soon."""
+
+
+class RequestTooSlow(BrainError):
+    """The body did not arrive in time."""
+
+
+class RequestTooLarge(BrainError):
+    """The body has more bytes than any request of its kind needs."""
 
 
 class BundleError(BrainError):

@@ -1,5 +1,6 @@
 """Errors as problem documents (RFC 9457): the one table of what can go wrong, and the handlers that use it."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -16,12 +17,21 @@ from brain_core.errors import (
     BrainError,
     ConsentMissing,
     DatabaseError,
+    ForeignSite,
     ImageTooLarge,
     InvalidImage,
+    KeyMissing,
+    KeyRefused,
     ModelUnavailable,
     NotABrainMri,
+    Overloaded,
     PredictionNotFound,
+    RateLimited,
+    RequestTooLarge,
+    RequestTooSlow,
+    ScopeMissing,
     StorageError,
+    TryLater,
     UnknownClass,
     UnsupportedImageType,
 )
@@ -62,12 +72,54 @@ PROBLEM_TYPES: dict[type[Exception], ProblemType] = {
         "The file is empty, truncated or damaged, although it begins like an image.",
         "Export the slice again as JPEG or PNG and send that file.",
     ),
+    KeyMissing: ProblemType(
+        "key-missing",
+        401,
+        "An API key is needed",
+        "This server answers only with an API key.",
+        "Send the key in the header `X-API-Key`; the operator makes one with `brain keys create`.",
+    ),
+    KeyRefused: ProblemType(
+        "key-refused",
+        401,
+        "The API key is not good",
+        "The key in `X-API-Key` is unknown, revoked or expired.",
+        "Check that it was copied whole, or ask the operator for a new one.",
+    ),
+    ScopeMissing: ProblemType(
+        "scope-missing",
+        403,
+        "The API key is not for this",
+        "The key is good, but lacks the scope that this request needs; `scope` in the answer names it.",
+        "Use a key that has this scope, or ask the operator for one.",
+    ),
+    ForeignSite: ProblemType(
+        "foreign-site",
+        403,
+        "The request comes from another site",
+        "A server without API keys is for this machine only: it has no other name, and takes nothing from other sites.",
+        "Call it as `127.0.0.1` or `localhost`; else use API keys, and for pages `BRAIN_SERVING__CORS_ORIGINS`.",
+    ),
     PredictionNotFound: ProblemType(
         "prediction-not-found",
         404,
         "There is no such prediction",
         "No prediction has this id, it was erased, or the access token is not its own.",
         "Send the `access_token` of the answer to the upload as `Authorization: Bearer …`.",
+    ),
+    RequestTooSlow: ProblemType(
+        "request-too-slow",
+        408,
+        "The request did not arrive in time",
+        "The body of the request was not complete in the time that this server waits.",
+        "Send it again over a better connection, or send a smaller image.",
+    ),
+    RequestTooLarge: ProblemType(
+        "request-too-large",
+        413,
+        "The request is too large",
+        "The body has more bytes than any request of this kind needs.",
+        "Send only what `/docs` describes.",
     ),
     ImageTooLarge: ProblemType(
         "image-too-large",
@@ -104,6 +156,13 @@ PROBLEM_TYPES: dict[type[Exception], ProblemType] = {
         "A field of the request is missing, unknown or has a value that is not allowed.",
         "Read `errors` in the answer; `/docs` describes every request.",
     ),
+    RateLimited: ProblemType(
+        "rate-limited",
+        429,
+        "Too many requests",
+        "The API key was used more often than it may be.",
+        "Wait the seconds that `Retry-After` names, and send fewer requests a minute.",
+    ),
     Exception: ProblemType(
         "internal-error",
         500,
@@ -124,6 +183,13 @@ PROBLEM_TYPES: dict[type[Exception], ProblemType] = {
         "There is no model yet",
         "No model has been published, so nothing can be predicted.",
         "Let the pipeline finish its first build, then try again; the server picks the model up by itself.",
+    ),
+    Overloaded: ProblemType(
+        "overloaded",
+        503,
+        "The server is busy",
+        "More uploads wait than this server can answer soon, so this one was not accepted.",
+        "Try again after the seconds that `Retry-After` names.",
     ),
     StorageError: ProblemType(
         "storage-unavailable",
@@ -152,12 +218,15 @@ def problem_type(error: type[Exception]) -> ProblemType:
 
 
 def problem_response(request: Request, kind: ProblemType, detail: str, **members: Any) -> JSONResponse:
-    """A problem document with further `members`; a 503 carries `Retry-After`."""
+    """A problem document with further `members`; a 503 carries `Retry-After`, a 401 says how to send a key."""
     note(request, **{"error.type": kind.slug})
     problem = Problem(
         type=kind.uri, title=kind.title, status=kind.status, detail=detail, instance=request.url.path, **members
     )
-    headers = {"Retry-After": str(RETRY_AFTER_S)} if kind.status == HTTPStatus.SERVICE_UNAVAILABLE else None
+    headers = {
+        HTTPStatus.UNAUTHORIZED: {"WWW-Authenticate": 'ApiKey header="X-API-Key"'},
+        HTTPStatus.SERVICE_UNAVAILABLE: {"Retry-After": str(RETRY_AFTER_S)},
+    }.get(HTTPStatus(kind.status))
     return JSONResponse(problem.model_dump(mode="json"), kind.status, headers, MEDIA_TYPE)
 
 
@@ -174,10 +243,16 @@ def openapi_responses(*kinds: type[Exception] | ProblemType) -> dict[int | str, 
 def add_problem_handlers(app: FastAPI) -> None:
     """Make every error of the app a problem document."""
     app.add_exception_handler(BrainError, _on_error)
-    app.add_exception_handler(Exception, _on_error)
+    app.add_exception_handler(TryLater, _on_try_later)
+    app.add_exception_handler(ScopeMissing, _on_scope_missing)
     app.add_exception_handler(RequestValidationError, _on_invalid_request)
     app.add_exception_handler(HTTPException, _on_http_error)
     app.add_exception_handler(ClientDisconnect, _on_disconnect)
+
+
+def failure_response(request: Request, error: Exception) -> Response:
+    """The answer to an error that nobody foresaw; `failures.Failures` sends it."""
+    return _on_error(request, error)
 
 
 def _on_error(request: Request, error: Exception) -> Response:
@@ -186,6 +261,19 @@ def _on_error(request: Request, error: Exception) -> Response:
     # Messages about our own parts name hosts and folders, which are the operator's business.
     detail = kind.meaning if kind.status >= HTTPStatus.INTERNAL_SERVER_ERROR else str(error)
     return problem_response(request, kind, detail)
+
+
+def _on_try_later(request: Request, error: Exception) -> Response:
+    kind = problem_type(type(error))
+    response = problem_response(request, kind, str(error))
+    wait_s = error.retry_after_s if isinstance(error, TryLater) else RETRY_AFTER_S
+    response.headers["Retry-After"] = str(max(1, math.ceil(wait_s)))
+    return response
+
+
+def _on_scope_missing(request: Request, error: Exception) -> Response:
+    scope = error.scope if isinstance(error, ScopeMissing) else ""
+    return problem_response(request, problem_type(ScopeMissing), str(error), scope=scope)
 
 
 def _on_invalid_request(request: Request, error: Exception) -> Response:
@@ -198,6 +286,9 @@ def _on_invalid_request(request: Request, error: Exception) -> Response:
 
 
 def _on_http_error(request: Request, error: Exception) -> Response:
+    if isinstance(error.__cause__, BrainError):
+        # FastAPI takes whatever happens while a body is read for a fault of the body.
+        return _on_error(request, error.__cause__)
     status = HTTPStatus(error.status_code) if isinstance(error, HTTPException) else HTTPStatus.INTERNAL_SERVER_ERROR
     headers = error.headers if isinstance(error, HTTPException) else None
     problem = Problem(

@@ -19,13 +19,14 @@ from brain_core.errors import ApiError
 from brain_core.settings import Settings
 from brain_core.storage import LocalBucket
 from serving.app import create_app
+from serving.main import server_options
 
 
 @contextmanager
 def running_api(settings: Settings) -> Iterator[str]:
     """Serve on a free port until the end of the block; gives the base URL."""
     listener = socket.create_server(("127.0.0.1", 0))
-    server = uvicorn.Server(uvicorn.Config(create_app(settings), log_config=None, access_log=False))
+    server = uvicorn.Server(uvicorn.Config(create_app(settings), **server_options(settings)))
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
     thread.start()
     wait_until(lambda: server.started or not thread.is_alive())

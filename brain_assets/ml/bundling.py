@@ -12,6 +12,7 @@ from brain_assets.ml.export import (
     bundle_files,
     calibrated_model,
     export_onnx,
+    golden_answers,
     parity,
     predict_in_batches,
     reference_table,
@@ -22,7 +23,7 @@ from brain_assets.ml.records import EvaluatedModel, RegisteredBundle, TrainedMod
 from brain_assets.ml.registry import ModelRegistry
 from brain_assets.ml.signature import MLMODEL_FILE, mlmodel_file
 from brain_assets.ml.tracking import recipe_of
-from brain_core.bundle import MODEL_FILE, Manifest, OnnxSession
+from brain_core.bundle import GOLDEN_FILE, MODEL_FILE, Manifest, OnnxSession
 from brain_core.storage import Bucket
 
 PARITY_IMAGES = 64
@@ -74,8 +75,10 @@ def export_bundle(inputs: BundleInputs) -> Exported:
     reference = reference_table(inputs.statistics, inputs.test.keys, *predict_in_batches(session, inputs.test.images))
     parts = inputs.splits.drop(columns="pixel_sha256", errors="ignore")
     fingerprints = parts.merge(inputs.statistics[["key", "pixel_sha256"]], on="key")
+    contents = bundle_contents(onnx, inputs.weights, gate, fingerprints, reference)
+    contents[GOLDEN_FILE] = golden_answers(session, inputs.model.input_size).to_bytes()
     return Exported(
-        bundle_contents(onnx, inputs.weights, gate, fingerprints, reference),
+        contents,
         parity(keras_model, session, inputs.test.images[:PARITY_IMAGES]),
         gate.threshold,
     )

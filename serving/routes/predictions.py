@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, Depends, Request, Response
 from fastapi.exceptions import RequestValidationError
 from starlette.concurrency import run_in_threadpool
 
@@ -21,7 +21,7 @@ from brain_core.errors import (
 from brain_core.gate import GateDecision
 from brain_core.labels import NOTICE
 from brain_core.predictions import Outcome, StoredPrediction
-from serving.deps import AccessToken, OwnPrediction, PredictionId, ServicesDep, UploadDep
+from serving.deps import AccessToken, OwnPrediction, PredictionId, ServicesDep, UploadDep, require_scope
 from serving.examples import CREATED, PREDICTION
 from serving.predicting import Created
 from serving.problems import openapi_responses, problem_response, problem_type
@@ -42,6 +42,7 @@ def _picture(media_type: str) -> dict[int | str, dict[str, Any]]:
     "",
     status_code=201,
     summary="Classify one brain MRI slice",
+    dependencies=[Depends(require_scope("predict"))],
     response_model=CreatedPrediction,
     openapi_extra={"requestBody": MULTIPART_SCHEMA},
     responses=CREATED
@@ -76,6 +77,7 @@ async def predict(request: Request, response: Response, services: ServicesDep, u
 @router.get(
     "/{prediction_id}",
     summary="See a prediction again",
+    dependencies=[Depends(require_scope("read"))],
     response_model=Prediction,
     responses=PREDICTION | openapi_responses(*_OWNED, NotABrainMri),
 )
@@ -89,6 +91,7 @@ def read_prediction(prediction: OwnPrediction) -> Prediction:
 @router.get(
     "/{prediction_id}/image",
     summary="See the stored image",
+    dependencies=[Depends(require_scope("read"))],
     response_class=Response,
     responses=_picture("image/jpeg") | openapi_responses(*_OWNED, StorageError),
 )
@@ -100,6 +103,7 @@ def read_image(services: ServicesDep, prediction: OwnPrediction) -> Response:
 @router.get(
     "/{prediction_id}/explanation.png",
     summary="See where the model looked",
+    dependencies=[Depends(require_scope("read"))],
     response_class=Response,
     responses=_picture("image/png") | openapi_responses(*_OWNED, NotABrainMri, StorageError, ModelUnavailable),
 )
@@ -112,6 +116,7 @@ def read_explanation(services: ServicesDep, prediction: OwnPrediction) -> Respon
     "/{prediction_id}",
     status_code=204,
     summary="Erase an upload",
+    dependencies=[Depends(require_scope("predict"))],
     responses=openapi_responses(*_OWNED, StorageError),
 )
 def erase(services: ServicesDep, prediction_id: PredictionId, access_token: AccessToken) -> None:
@@ -163,6 +168,7 @@ def _log_fields(prediction: StoredPrediction) -> dict[str, Any]:
         "brain.prediction.id": str(prediction.id),
         "brain.prediction.is_valid": prediction.decision.is_valid,
         "brain.gate.score": prediction.decision.score,
+        "brain.gate.reason": prediction.decision.reason,
         "brain.gate.histogram_correlation": prediction.decision.histogram_correlation,
         "brain.model.version": prediction.model_version,
     }

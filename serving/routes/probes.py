@@ -3,7 +3,9 @@
 from collections.abc import Callable
 from typing import Any
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Request, Response
+from fastapi.responses import PlainTextResponse
+from prometheus_client import CONTENT_TYPE_LATEST
 from sqlalchemy import Engine, text
 from sqlalchemy.exc import ProgrammingError
 
@@ -18,7 +20,7 @@ router = APIRouter(tags=["probes"])
 
 
 @router.get("/livez", summary="Is the process alive?")
-def livez() -> dict[str, str]:
+async def livez() -> dict[str, str]:
     """Always 200 while the process answers at all."""
     return {"status": "alive", "notice": NOTICE}
 
@@ -27,7 +29,7 @@ def livez() -> dict[str, str]:
 def readyz(request: Request, services: ServicesDep) -> Any:
     """200 when database, bucket and model are there; else 503 naming in `missing` what is not.
 
-    `is_newest_model` is false when a newer model was published that could not be loaded.
+    `is_newest_model` is false when a newer model was published that could not be loaded; `warning` says why.
     """
     checks: dict[str, Callable[[], object]] = {
         "database": lambda: _ask(services.engine),
@@ -41,8 +43,21 @@ def readyz(request: Request, services: ServicesDep) -> Any:
         "status": "ready",
         "model_version": services.champion.bundle.manifest.version,
         "is_newest_model": services.champion.failure is None,
+        "warning": services.champion.warning,
         "notice": NOTICE,
     }
+
+
+@router.get(
+    "/metrics",
+    summary="Figures for Prometheus",
+    response_class=PlainTextResponse,
+    responses={200: {"content": {"text/plain": {"example": 'brain_predictions_total{class="glioma"} 42.0\n'}}}}
+    | openapi_responses(),
+)
+def metrics(services: ServicesDep) -> Response:
+    """Requests, stage latencies, predictions by class, refusals by reason, model, queue, outbox and connections."""
+    return Response(services.metrics.text(), media_type=CONTENT_TYPE_LATEST)
 
 
 def _succeeds(check: Callable[[], object]) -> bool:
