@@ -54,6 +54,9 @@ CREATED = _answer(201, _CREATED)
 PREDICTION = _answer(200, _CREATED, exclude={"access_token"})
 FEEDBACK = _answer(200, _FEEDBACK)
 MODEL = _answer(200, _MODEL)
+FIGURES: dict[int | str, dict[str, Any]] = {
+    200: {"content": {"text/plain": {"example": 'brain_predictions_total{class="glioma"} 42.0\n'}}}
+}
 FEEDBACK_REQUEST: dict[str, Any] = {
     "content": {
         "application/json": {

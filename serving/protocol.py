@@ -124,6 +124,8 @@ class BoundedProtocol(HttpToolsProtocol):
             self._head_timer = self.loop.call_later(self._limits.head_timeout_s, self.transport.abort)
 
 
-def _cancelled(timer: TimerHandle | None) -> None:
+def _cancelled(timer: TimerHandle | None) -> TimerHandle | None:
+    """What takes the place of a timer that is no longer needed."""
     if timer is not None:
         timer.cancel()
+    return None

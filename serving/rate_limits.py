@@ -21,6 +21,7 @@ KEYS = 4096
 """So many keys are counted at a time; those that rested make room."""
 
 _FILE = "rates"
+_ROUNDING_S = 1e-6
 _SLOT = struct.Struct("16sd")
 
 
@@ -46,7 +47,7 @@ class RateLimiter:
             now = self._clock()
             place, full_at = self._find(key_id, now)
             wait = full_at - now + interval - max(interval, BURST_S)
-            if wait > 0:
+            if wait > _ROUNDING_S:
                 return wait
             _SLOT.pack_into(self._memory, place, key_id.bytes, full_at + interval)
             return 0.0

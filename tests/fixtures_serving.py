@@ -13,9 +13,11 @@ from typing import Any
 import httpx
 import pytest
 import uvicorn
+from sqlalchemy import create_engine
 
 from brain_core.client import BrainClient
 from brain_core.errors import ApiError
+from brain_core.keys import KeyGrant, KeyStore, scopes_of
 from brain_core.settings import Settings
 from brain_core.storage import LocalBucket
 from serving.app import create_app
@@ -111,3 +113,37 @@ def client(api_url: str) -> Iterator[BrainClient]:
 def request_events(caplog: pytest.LogCaptureFixture) -> list[dict[str, Any]]:
     """What the request log said; a server of the tests may log its accesses too."""
     return [record.__dict__ for record in caplog.records if record.name == "serving.request_log"]
+
+
+def changed(settings: Settings, **groups: dict[str, Any]) -> Settings:
+    """The settings with some of them changed: `changed(settings, serving={"queue": 1})`."""
+    values = settings.model_dump()
+    return Settings(**{**values, **{name: {**values[name], **group} for name, group in groups.items()}}, _env_file=None)
+
+
+@pytest.fixture
+def make_key(database_url: str) -> Iterator[Callable[..., str]]:
+    """Makes API keys: `make_key("predict", rate_per_minute=6)` gives the secret; `name` defaults to the scopes."""
+    engine = create_engine(database_url)
+
+    def make(*scopes: str, name: str = "", **grant: Any) -> str:
+        _, secret = KeyStore(engine).create(KeyGrant(name or "+".join(scopes), scopes_of(scopes), **grant))
+        return secret
+
+    yield make
+    engine.dispose()
+
+
+@pytest.fixture
+def keyed_url(serving_settings: Settings, champion_bucket: LocalBucket) -> Iterator[str]:
+    """A running API that answers only with a key; a revoked one is refused within a tenth of a second."""
+    with running_api(changed(serving_settings, serving={"require_keys": True, "key_cache_s": 0.1})) as url:
+        yield url
+
+
+def raw_exchange(url: str, data: bytes, timeout_s: float = 20.0) -> bytes:
+    """Send bytes over a connection of one's own, and read until the server closes it."""
+    address = httpx.URL(url)
+    with socket.create_connection((address.host, address.port), timeout=timeout_s) as connection:
+        connection.sendall(data)
+        return b"".join(iter(lambda: connection.recv(65536), b""))

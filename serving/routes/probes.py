@@ -14,6 +14,7 @@ from brain_core.errors import BrainError, ObjectNotFound
 from brain_core.labels import NOTICE
 from brain_core.storage import Bucket
 from serving.deps import ServicesDep
+from serving.examples import FIGURES
 from serving.problems import NOT_READY, openapi_responses, problem_response
 
 router = APIRouter(tags=["probes"])
@@ -52,8 +53,7 @@ def readyz(request: Request, services: ServicesDep) -> Any:
     "/metrics",
     summary="Figures for Prometheus",
     response_class=PlainTextResponse,
-    responses={200: {"content": {"text/plain": {"example": 'brain_predictions_total{class="glioma"} 42.0\n'}}}}
-    | openapi_responses(),
+    responses=FIGURES | openapi_responses(),
 )
 def metrics(services: ServicesDep) -> Response:
     """Requests, stage latencies, predictions by class, refusals by reason, model, queue, outbox and connections."""

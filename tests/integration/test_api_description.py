@@ -1,0 +1,34 @@
+"""The running API does what its own description says: schemathesis walks all of it."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.fixtures_bundle import slice_jpeg
+
+
+
+@pytest.fixture
+def report(keyed_url, make_key, tmp_path):
+    """What schemathesis found."""
+    image = tmp_path / "slice.jpg"
+    image.write_bytes(slice_jpeg())
+    command = [
+        *(str(Path(sys.executable).parent / "schemathesis"), "run", f"{keyed_url}/openapi.json"),
+        *("-H", f"X-API-Key: {make_key('admin', rate_per_minute=1_000_000)}"),
+        *("--phases", "examples,coverage,fuzzing", "--max-examples", "12", "--seed", "1"),
+        *("--request-timeout", "30", "--no-color", "--continue-on-failure"),
+        # What the server answers to a wrong key is tested by name (test_api_keys.py).
+        *("--exclude-checks", "ignored_auth"),
+    ]
+    return subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, check=False)
+
+
+def test_the_api_keeps_to_its_description_under_generated_requests(report):
+    assert report.returncode == 0, report.stdout[-12_000:] + report.stderr[-2_000:]
+    tested = re.search(r"(\d+) generated", report.stdout)
+    assert tested, report.stdout[-3_000:]
+    assert int(tested.group(1)) > 100
