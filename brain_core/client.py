@@ -23,11 +23,13 @@ class BrainClient:
     Args:
         base_url: of the API, such as `http://127.0.0.1:8000`.
         timeout_s: seconds to wait for a connection, and for each part of an answer.
+        api_key: sent with every request; None: none.
     """
 
-    def __init__(self, base_url: str, timeout_s: float = 30.0) -> None:
+    def __init__(self, base_url: str, timeout_s: float = 30.0, api_key: str | None = None) -> None:
+        headers = {b"X-API-Key": api_key.encode()} if api_key else {}
         try:
-            self._http = httpx.Client(base_url=base_url, timeout=timeout_s)
+            self._http = httpx.Client(base_url=base_url, timeout=timeout_s, headers=headers)
         except httpx.InvalidURL as exc:
             raise ApiError(f"{base_url!r} is not the address of a service: {exc}.") from exc
 

@@ -11,6 +11,7 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.responses import JSONResponse, Response
+from starlette.routing import Match
 
 from brain_core.contracts import Problem
 from brain_core.errors import (
@@ -240,6 +241,11 @@ def openapi_responses(*kinds: type[Exception] | ProblemType) -> dict[int | str, 
     return responses
 
 
+def openapi_not_found(description: str) -> dict[int | str, dict[str, Any]]:
+    """The 404 of a path that is not there, for a route's OpenAPI description."""
+    return {404: {"description": description, "content": {MEDIA_TYPE: {"schema": Problem.model_json_schema()}}}}
+
+
 def add_problem_handlers(app: FastAPI) -> None:
     """Make every error of the app a problem document."""
     app.add_exception_handler(BrainError, _on_error)
@@ -290,7 +296,9 @@ def _on_http_error(request: Request, error: Exception) -> Response:
         # FastAPI takes whatever happens while a body is read for a fault of the body.
         return _on_error(request, error.__cause__)
     status = HTTPStatus(error.status_code) if isinstance(error, HTTPException) else HTTPStatus.INTERNAL_SERVER_ERROR
-    headers = error.headers if isinstance(error, HTTPException) else None
+    headers = dict(error.headers or {}) if isinstance(error, HTTPException) else {}
+    if status is HTTPStatus.METHOD_NOT_ALLOWED:
+        headers["Allow"] = ", ".join(_allowed_methods(request))
     problem = Problem(
         type="about:blank",
         title=status.phrase,
@@ -299,6 +307,12 @@ def _on_http_error(request: Request, error: Exception) -> Response:
         instance=request.url.path,
     )
     return JSONResponse(problem.model_dump(mode="json"), status, headers, MEDIA_TYPE)
+
+
+def _allowed_methods(request: Request) -> list[str]:
+    # Starlette names the methods of the first route with this path only.
+    routes = [route for route in request.app.routes if route.matches(request.scope)[0] is not Match.NONE]
+    return sorted(set().union(*(getattr(route, "methods", None) or () for route in routes)))
 
 
 def _on_disconnect(request: Request, error: Exception) -> Response:

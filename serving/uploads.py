@@ -32,8 +32,8 @@ MULTIPART_SCHEMA: dict[str, Any] = {
                 "required": ["file", "consent"],
                 "properties": {
                     "file": {"type": "string", "format": "binary", "description": "One slice as JPEG or PNG."},
-                    "consent": {"type": "boolean", "description": "Must be true."},
-                    "consent_version": {"type": "string", "examples": [CONSENT_VERSION]},
+                    "consent": {"type": "boolean", "enum": [True], "description": "Must be true."},
+                    "consent_version": {"type": "string", "enum": [CONSENT_VERSION]},
                 },
             }
         }

@@ -13,7 +13,7 @@ TEXT = (ROOT / "docker-compose.yml").read_text()
 COMPOSE = yaml.safe_load(TEXT)
 SERVICES = COMPOSE["services"]
 OURS = {name: one for name, one in SERVICES.items() if one["image"].startswith("brain-assets-")}
-JOBS = {"bundled-model", "database-upgrade", "elasticsearch-setup", "kibana-setup"}
+JOBS = {"bundled-model", "dashboard-key", "database-upgrade", "elasticsearch-setup", "kibana-setup"}
 
 
 def test_every_part_of_the_platform_is_there():

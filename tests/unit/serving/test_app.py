@@ -50,9 +50,11 @@ def test_the_upload_form_and_the_token_are_described(operations):
     upload = operations["post /v1/predictions"]
     form = upload["requestBody"]["content"]["multipart/form-data"]["schema"]
     assert set(form["required"]) == {"file", "consent"}
-    assert "security" not in upload
+    assert upload["security"] == [{"API key": []}, {}]
     for name, operation in operations.items():
-        assert ("{prediction_id}" in name) == ("security" in operation), name
+        assert (" /v1" in name) == ("security" in operation), name
+        takes_token = any("access token" in way for way in operation.get("security", ()))
+        assert takes_token == ("{prediction_id}" in name), name
 
 
 def test_no_answer_is_fastapis_own_error(operations):

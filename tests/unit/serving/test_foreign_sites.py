@@ -28,7 +28,9 @@ def test_this_machines_names_are_answered(host):
     assert status(host=host) == 200
 
 
-@pytest.mark.parametrize("host", ["evil.example", "evil.example:8000", "127.0.0.1.evil.example", "", "10.0.0.1", "[", "0x7f.1"])
+@pytest.mark.parametrize(
+    "host", ["evil.example", "evil.example:8000", "127.0.0.1.evil.example", "", "10.0.0.1", "[", "0x7f.1"]
+)
 def test_other_names_are_not(host):
     assert not is_this_machine(host)
     assert status(host=host) == 403

@@ -87,15 +87,19 @@ from serving.metrics import Metrics
 metrics = Metrics()
 metrics.queue(2)
 metrics.model("7")
-metrics.request({"http.request.method": "GET", "brain.http.route": "/v1/model", "http.response.status_code": 200}, "", 0.1)
+asked = {"http.request.method": "GET", "brain.http.route": "/v1/model", "http.response.status_code": 200}
+metrics.request(asked, "", 0.1)
 """
-ASKED = WORKER + """
+ASKED = (
+    WORKER
+    + """
 import os
 from pathlib import Path
 from serving.metrics import forget_dead_workers
 forget_dead_workers(Path(os.environ["PROMETHEUS_MULTIPROC_DIR"]))
 print(metrics.text().decode())
 """
+)
 
 
 def test_several_workers_are_added_up_and_a_dead_one_is_forgotten(tmp_path):
