@@ -42,6 +42,8 @@ class BoundedProtocol(HttpToolsProtocol):
     def __init__(self, *, limits: ConnectionLimits, **arguments: Any) -> None:
         super().__init__(**arguments)
         self._limits = limits
+        # However logging is set up: an access log has addresses in it.
+        self.access_log = False
         self._is_head_open, self._head_bytes = False, 0
         self._head_timer: TimerHandle | None = None
         self._linger_timer: TimerHandle | None = None

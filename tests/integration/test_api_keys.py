@@ -106,7 +106,7 @@ def test_wrong_keys_are_refused(http, make_key, key):
 
 
 def test_a_key_is_good_for_its_scopes_only(http, make_key):
-    predicting, reading = make_key("predict"), make_key("read")
+    predicting, reading, judging = make_key("predict"), make_key("read"), make_key("feedback")
     created = predict(http, predicting)
     assert created.status_code == 201
     assert slug(predict(http, reading)) == (403, "scope-missing")
@@ -117,14 +117,13 @@ def test_a_key_is_good_for_its_scopes_only(http, make_key):
     assert slug(ask(http, predicting, path, headers=token)) == (403, "scope-missing")
     verdict = {"method": "PUT", "json": {"agrees": True}, "headers": token}
     assert slug(ask(http, reading, f"{path}/feedback", **verdict)) == (403, "scope-missing")
-    assert ask(http, make_key("feedback"), f"{path}/feedback", **verdict).status_code == 200
+    assert ask(http, judging, f"{path}/feedback", **verdict).status_code == 200
     assert ask(http, predicting, path, method="DELETE", headers=token).status_code == 204
 
 
 def test_a_key_does_not_open_other_peoples_predictions(http, make_key):
-    theirs = predict(http, make_key("predict")).json()
-    mine = predict(http, make_key("predict", name="mine")).json()
-    key = make_key("predict", "read", "feedback")
+    key, other = make_key("predict", "read", "feedback"), make_key("predict")
+    theirs, mine = predict(http, other).json(), predict(http, key).json()
     for token in (mine["access_token"], "guess", ""):
         headers = {"Authorization": f"Bearer {token}".strip()}
         for suffix in ("", "/image", "/explanation.png"):

@@ -96,7 +96,7 @@ def test_only_addresses_of_this_machine_need_no_keys(host, is_local):
 
 def test_an_address_that_is_none_is_told(monkeypatch):
     monkeypatch.setenv("BRAIN_SERVING__HOST", "example.org")
-    with pytest.raises(SettingsError, match="BRAIN_SERVING__HOST: .*an IP address"):
+    with pytest.raises(SettingsError, match=r"BRAIN_SERVING__HOST: .*an IP address"):
         load_settings()
 
 
