@@ -70,7 +70,7 @@ class FeedbackRequest(Contract):
 
     model_config = ConfigDict(json_schema_extra={"oneOf": _RIGHT_OR_CORRECTED})
 
-    agrees: bool
+    agrees: bool = Field(strict=True)
     corrected_class: TumourClass | None = Field(None, description="Required when `agrees` is false.")
 
     @model_validator(mode="after")

@@ -173,7 +173,7 @@ def _open(data: bytes) -> Image.Image:
     try:
         return _opened(data)
     except UnidentifiedImageError as exc:
-        raise UnsupportedImageType(_NEITHER) from exc
+        raise UndecodableImage("The image's header is damaged or incomplete.") from exc
     except Image.DecompressionBombError as exc:
         raise ImageTooLarge("The image has far more pixels than are accepted.") from exc
     except _DAMAGE as exc:

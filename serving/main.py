@@ -1,5 +1,6 @@
 """Entry point of the prediction API: `brain serve`, or `python -m serving.main`."""
 
+import signal
 import sys
 import tempfile
 from functools import partial
@@ -101,6 +102,8 @@ def _serve(settings: Settings) -> None:
     app = create_app(settings)
     configure_logging(settings, service="serving")
     no_extra_threads()
+    # uvicorn raises the signal once more when it has finished; being told to stop is no failure.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     uvicorn.run(app, **server_options(settings))
 
 

@@ -11,7 +11,6 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.responses import JSONResponse, Response
-from starlette.routing import Match
 
 from brain_core.contracts import Problem
 from brain_core.errors import (
@@ -295,10 +294,14 @@ def _on_http_error(request: Request, error: Exception) -> Response:
     if isinstance(error.__cause__, BrainError):
         # FastAPI takes whatever happens while a body is read for a fault of the body.
         return _on_error(request, error.__cause__)
+    if error.__cause__ is not None:
+        fault = {"loc": ("body",), "msg": "The body cannot be read; send JSON in UTF-8", "type": "value_error"}
+        return _on_invalid_request(request, RequestValidationError([fault]))
     status = HTTPStatus(error.status_code) if isinstance(error, HTTPException) else HTTPStatus.INTERNAL_SERVER_ERROR
     headers = dict(error.headers or {}) if isinstance(error, HTTPException) else {}
-    if status is HTTPStatus.METHOD_NOT_ALLOWED:
-        headers["Allow"] = ", ".join(_allowed_methods(request))
+    methods = _methods(request) if status is HTTPStatus.METHOD_NOT_ALLOWED else []
+    if methods:
+        headers["Allow"] = ", ".join(methods)
     problem = Problem(
         type="about:blank",
         title=status.phrase,
@@ -309,10 +312,10 @@ def _on_http_error(request: Request, error: Exception) -> Response:
     return JSONResponse(problem.model_dump(mode="json"), status, headers, MEDIA_TYPE)
 
 
-def _allowed_methods(request: Request) -> list[str]:
-    # Starlette names the methods of the first route with this path only.
-    routes = [route for route in request.app.routes if route.matches(request.scope)[0] is not Match.NONE]
-    return sorted(set().union(*(getattr(route, "methods", None) or () for route in routes)))
+def _methods(request: Request) -> list[str]:
+    """All methods of the path that was asked for; Starlette itself names those of the first route with this path."""
+    described = request.app.openapi()["paths"].get(getattr(request.scope.get("route"), "path", ""), {})
+    return sorted(method.upper() for method in described)
 
 
 def _on_disconnect(request: Request, error: Exception) -> Response:

@@ -15,7 +15,7 @@ from brain_core.storage import CHAMPION_KEY
 from tests.fixtures_bundle import publish_bundle, slice_jpeg
 from tests.fixtures_serving import changed, wait_until
 
-START_S = 120
+START_S = 300
 """A busy machine takes its time; how long a start takes on an idle one is measured elsewhere."""
 
 
@@ -38,7 +38,6 @@ def serving(settings, workers):
         str(port),
         "--workers",
         str(workers),
-        *options,
     ]
     with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as process:
         try:
@@ -89,7 +88,7 @@ def test_stopped_it_finishes_what_it_accepted(serving_settings, champion_bucket,
         answers = [pool.submit(upload, url) for _ in range(16)]
         answers[0].result()
         process.send_signal(signal.SIGTERM)
-        process.wait(60)
+        assert process.wait(60) == 0
         kept = [future.result() for future in answers if future.exception() is None]
     assert kept
     assert {answer.status_code for answer in kept} == {201}

@@ -166,6 +166,9 @@ def test_a_client_that_takes_nothing_is_cut_and_one_that_does_again_is_not(serve
         fine.resume_writing()
         await asyncio.sleep(0.15)
         assert (slow_transport.end, fine_transport.end) == ("aborted", None)
+        # As the loop does after it; the answer waits for that.
+        slow.connection_lost(None)
+        fine.connection_lost(None)
 
     run(story)
 
