@@ -39,6 +39,9 @@ BATCH = 64
 GOLDEN_SEED = 7_919
 """Draws slices that are in no sample."""
 
+GOLDEN_PIXELS = 224
+"""No drawn slice is smaller, and an array holds pictures of one size."""
+
 
 @dataclass(frozen=True)
 class WeightsRecipe:
@@ -106,7 +109,8 @@ def parity(model: "keras.Model", session: OnnxSession, images: NDArray[np.uint8]
 
 def golden_answers(session: OnnxSession, input_size: int) -> Golden:
     """What the model says of a drawn slice of each class, so that a server can tell whether it still says so."""
-    pictures = np.stack([draw_slice(index, GOLDEN_SEED) for index in range(len(CLASSES))])
+    drawn = (draw_slice(index, GOLDEN_SEED) for index in range(len(CLASSES)))
+    pictures = np.stack([picture[:GOLDEN_PIXELS, :GOLDEN_PIXELS] for picture in drawn])
     tensors = np.stack([resize(picture, input_size)[..., np.newaxis] for picture in pictures])
     return Golden(pictures, session.run(tensors)[0])
 

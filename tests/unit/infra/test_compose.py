@@ -65,7 +65,7 @@ def test_mounted_files_and_named_volumes_exist(name):
 
 
 def test_every_password_is_required_and_listed_in_the_example():
-    used = re.findall(r"\$\{(\w*PASSWORD)(.*?)\}", TEXT)
+    used = re.findall(r"\$\{(\w*(?:PASSWORD|API_KEY))(.*?)\}", TEXT)
     assert {rest for _, rest in used} == {":?set it in .env"}
     example = (ROOT / "infra/docker/compose.env.example").read_text()
     assert {name for name, _ in used} == set(re.findall(r"^(\w+)=$", example, re.MULTILINE))
