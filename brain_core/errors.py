@@ -8,8 +8,16 @@
     + UndecodableImage
   x NotABrainMri
   x ConsentMissing
+    + ConsentOutdated
   x UnknownClass
   x PredictionNotFound
+  x PredictionErased
+  x IdempotencyKeyInvalid
+  x IdempotencyKeyReused
+  x FeedbackNotFound
+  x FeedbackChanged
+  x PageUnknown
+  x ModelVersionUnknown
   x KeyRefused
     + KeyMissing
   x KeyNotFound
@@ -26,6 +34,7 @@
   x StorageError
     + ObjectNotFound
   x DatabaseError
+    + CommitUnknown
   x RegistryError
   x DeliveryError
   x SourceError
@@ -41,6 +50,18 @@
     + AlreadyRunning
     + ProcessDied
   x ApiError
+    + ServiceUnreachable
+    + ServiceUnavailable
+    + ServiceFailed
+    + RequestInvalid
+      - ConsentRefused
+      - ImageUnusable
+      - ImageRefused
+    + AccessRefused
+    + NothingThere
+      - AlreadyErased
+    + StateConflict
+    + TooManyRequests
 
 Library exceptions are translated where the library is called, so that nothing else has to know it.
 """
@@ -80,28 +101,40 @@ class ConsentMissing(BrainError):
     """Nothing may be stored without consent to the current text."""
 
 
+class ConsentOutdated(ConsentMissing):
+    """The consent is for a text that is unknown or has expired."""
+
+
 class UnknownClass(BrainError):
     """A class name that is not one of `labels.CLASSES`, or a correction that lacks one."""
 
 
 class PredictionNotFound(BrainError):
-    """No such prediction, it was erased, or the access token is not its own."""
+    """No such prediction, or the access token is not its own."""
 
 
-class KeyRefused(BrainError):
-    """The API key is unknown, revoked or expired."""
+class PredictionErased(BrainError):
+    """The prediction was erased; only its id is left."""
 
 
-class KeyMissing(KeyRefused):
-    """This server answers only with an API key."""
+class IdempotencyKeyInvalid(BrainError):
+    """An `Idempotency-Key` that is too short, too long or has other characters than visible ASCII."""
 
 
-class KeyNotFound(BrainError):
-    """No API key has this name."""
+class IdempotencyKeyReused(BrainError):
+    """An `Idempotency-Key` came again with another image or another consent."""
 
 
-class KeyTaken(BrainError):
-    """An API key with this name or secret exists."""
+class FeedbackNotFound(BrainError):
+    """There is no feedback on this prediction."""
+
+
+class FeedbackChanged(BrainError):
+    """The feedback has another revision than the one that was reviewed."""
+
+
+class PageUnknown(BrainError):
+    """A page of a list was asked for with a text that no earlier page gave."""
 
 
 class ScopeMissing(BrainError):
@@ -114,6 +147,26 @@ class ScopeMissing(BrainError):
     def __init__(self, message: str, scope: str) -> None:
         super().__init__(message)
         self.scope = scope
+
+
+class ModelVersionUnknown(BrainError):
+    """The bucket holds no model of this version."""
+
+
+class KeyRefused(BrainError):
+    """The API key is unknown, revoked or expired."""
+
+
+class KeyMissing(KeyRefused):
+    """The request needs an API key, and there was none."""
+
+
+class KeyNotFound(BrainError):
+    """No API key has this name."""
+
+
+class KeyTaken(BrainError):
+    """An API key with this name or secret exists."""
 
 
 class ForeignSite(BrainError):
@@ -166,6 +219,10 @@ class ObjectNotFound(StorageError):
 
 class DatabaseError(BrainError):
     """PostgreSQL could not be reached or refused the statement."""
+
+
+class CommitUnknown(DatabaseError):
+    """The connection broke during a commit: what was written is there whole, or not at all."""
 
 
 class RegistryError(BrainError):
@@ -236,3 +293,63 @@ class ApiError(BrainError):
         super().__init__(message)
         self.status = status
         self.problem = problem or {}
+
+
+class ServiceUnreachable(ApiError):
+    """The service could not be reached, or did not answer in time; status 0."""
+
+
+class ServiceUnavailable(ApiError):
+    """The service, or a part that it needs, is away for now (503).
+
+    Attributes:
+        retry_after_s: when to try again, in seconds.
+    """
+
+    retry_after_s: float = 0.0
+
+
+class ServiceFailed(ApiError):
+    """The service failed, or what answered is another service."""
+
+
+class RequestInvalid(ApiError):
+    """The request was refused for what is in it; the same request is refused again."""
+
+
+class ConsentRefused(RequestInvalid):
+    """Consent was missing, or was given to a text that is unknown or has expired."""
+
+
+class ImageUnusable(RequestInvalid):
+    """The file is no JPEG or PNG, is damaged, or is too large; nothing was stored."""
+
+
+class ImageRefused(RequestInvalid):
+    """The image is not a brain MRI slice; it was stored, `problem` has its `id` and `access_token`."""
+
+
+class AccessRefused(ApiError):
+    """The API key is missing, unknown or lacks the scope (401, 403)."""
+
+
+class NothingThere(ApiError):
+    """There is nothing with this id, or the access token is not its own (404)."""
+
+
+class AlreadyErased(NothingThere):
+    """It was there and was erased (410)."""
+
+
+class StateConflict(ApiError):
+    """Somebody else changed it meanwhile, or the key was used for another upload (409)."""
+
+
+class TooManyRequests(ApiError):
+    """More requests than this caller may send (429).
+
+    Attributes:
+        retry_after_s: when to try again, in seconds.
+    """
+
+    retry_after_s: float = 0.0

@@ -15,6 +15,7 @@ CONTOUR_LEVEL = 0.5
 PICTURE_PIXELS = (512, 1024)
 """Least and greatest length of the longer side of the image in an explanation."""
 
+_FLOAT16_RANGE = (-65504.0, 65504.0)
 _TEXT_PIXELS = 18
 _BORDER_PIXELS = 12
 _OUTLINE_COLOUR = (0, 229, 255)
@@ -50,6 +51,18 @@ def contours(activation_map: NDArray[np.float32]) -> list[list[tuple[float, floa
     padded = np.pad(normalised(activation_map), 1)
     lines = contourpy.contour_generator(z=padded).lines(CONTOUR_LEVEL)
     return [_as_fractions(np.asarray(line), width, height) for line in lines]
+
+
+def packed(activation_map: NDArray[np.float32]) -> bytes:
+    """A float32 (h, w) map in few bytes: height and width (uint16), then the values (float16), little-endian."""
+    values = np.clip(activation_map, *_FLOAT16_RANGE).astype("<f2")
+    return np.array(activation_map.shape, "<u2").tobytes() + values.tobytes()
+
+
+def unpacked(data: bytes) -> NDArray[np.float32]:
+    """The map, float32 (h, w), that `packed` made the bytes from, to three digits."""
+    height, width = np.frombuffer(data, "<u2", 2)
+    return np.frombuffer(data, "<f2", offset=4).reshape(int(height), int(width)).astype(np.float32)
 
 
 def overlay_png(grey: NDArray[np.uint8], activation_map: NDArray[np.float32], opacity: float = 0.5) -> bytes:

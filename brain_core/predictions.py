@@ -1,126 +1,108 @@
 """Predictions and what readers said about them, in PostgreSQL.
 
-The image itself lies in the bucket. Where both change together, the store holds the row's lock while the caller's
-function changes the bucket, so that two requests for one prediction cannot lose its image.
+The image itself lies in the bucket, or in `image_outbox` while the bucket is away. Nothing is acknowledged before both
+are safe, and whatever ends a process, a row never names an image that is not there: images are written before the rows
+that name them and deleted after the rows that named them, and a key at which one may be left over is noted before
+(`stray_image`, see `strays`).
 """
 
 import hashlib
 import hmac
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Engine, delete
+from sqlalchemy import Connection, Engine, delete, insert, select
+from sqlalchemy.dialects import postgresql
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session, sessionmaker
 
 from brain_core.contracts import FeedbackRequest
 from brain_core.database import translated_errors
-from brain_core.errors import NotABrainMri, PredictionNotFound, UnknownClass
+from brain_core.errors import (
+    CommitUnknown,
+    IdempotencyKeyReused,
+    NotABrainMri,
+    PredictionErased,
+    PredictionNotFound,
+    UnknownClass,
+)
+from brain_core.fault_points import FaultPoint, pass_by
 from brain_core.gate import GateDecision
+from brain_core.group_commit import GroupCommit
+from brain_core.idempotency import IdempotencyKey
 from brain_core.labels import CLASSES
+from brain_core.prediction_records import (
+    ADMIN,
+    Access,
+    NewPrediction,
+    Outcome,
+    StoredFeedback,
+    StoredPrediction,
+)
 from brain_core.storage import corrected_image_key, image_key
-from brain_core.tables import FeedbackRow, PredictionRow
-
-
-@dataclass(frozen=True)
-class ImageFacts:
-    """The stored image: its key in the bucket, SHA-256 of the uploaded bytes, size in pixels."""
-
-    key: str
-    sha256: str
-    width: int
-    height: int
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What the model said about an accepted upload.
-
-    Attributes:
-        predicted_class: the most probable class.
-        probabilities: class to probability; sums to 1.
-        confidence: probability of the predicted class.
-        is_uncertain: the confidence is below the model's own threshold.
-        explanation: `peak` and `contours` as `brain_core.explain` gives them.
-        embedding: the model's features of the image.
-    """
-
-    predicted_class: str
-    probabilities: dict[str, float]
-    confidence: float
-    is_uncertain: bool
-    explanation: dict[str, Any]
-    embedding: list[float]
-
-
-@dataclass(frozen=True)
-class NewPrediction:
-    """Everything to keep of one upload; `outcome` is None when the gate refused it.
-
-    `timings_ms` has the milliseconds of each stage; of `access_token` only the hash is stored.
-    """
-
-    id: UUID
-    access_token: str
-    consent_version: str
-    image: ImageFacts
-    descriptors: dict[str, float]
-    decision: GateDecision
-    outcome: Outcome | None
-    model_version: str
-    timings_ms: dict[str, float]
-
-
-@dataclass(frozen=True)
-class StoredPrediction:
-    """One upload as it was kept; `outcome` is None when the gate refused it."""
-
-    id: UUID
-    created_at: datetime
-    image_key: str
-    decision: GateDecision
-    outcome: Outcome | None
-    model_version: str
-    timings_ms: dict[str, float]
-
-
-@dataclass(frozen=True)
-class StoredFeedback:
-    """Feedback as it was kept; `stale_image_key` is where the image was before, if it moved."""
-
-    prediction_id: UUID
-    revision: int
-    agrees: bool
-    corrected_class: str | None
-    review_state: str
-    stale_image_key: str | None
+from brain_core.strays import drop_images, note_strays
+from brain_core.tables import ErasureRow, FeedbackRow, ImageOutboxRow, PredictionRow, StrayImageRow
 
 
 class PredictionStore:
-    """Keeps predictions; every method raises `DatabaseError` when PostgreSQL is away."""
+    """Keeps predictions; every method raises `DatabaseError` when PostgreSQL is away.
 
-    def __init__(self, engine: Engine) -> None:
-        self._sessions = sessionmaker(engine)
+    Args:
+        engine: of the `brain` database.
+        reached: is told each step of what must survive a crash.
+    """
+
+    def __init__(self, engine: Engine, reached: FaultPoint = pass_by) -> None:
+        self._engine, self._sessions, self._reached = engine, sessionmaker(engine), reached
+        self._writer = GroupCommit(self._save_all)
 
     def save(self, new: NewPrediction) -> StoredPrediction:
-        """Keep a new prediction or refusal; committed when it returns."""
-        with self._transaction() as session:
-            row = _new_row(new)
-            session.add(row)
-            session.flush()
-            return _stored(row)
+        """Keep a new prediction or refusal, together with what other threads save; committed when it returns.
 
-    def get(self, prediction_id: UUID, access_token: str) -> StoredPrediction:
-        """One prediction of the token's owner.
+        Returns:
+            The prediction; with another id than `new` has, when a request with the same idempotency key came first.
 
         Raises:
-            PredictionNotFound: there is none, it was erased, or the token is not its own.
+            CommitUnknown: the connection broke at the end; the prediction is there or not.
+            IdempotencyKeyReused, PredictionErased: see `find_repeat`.
+        """
+        found = self._writer.write(new)
+        if isinstance(found, StoredPrediction):
+            return found
+        earlier = self.find_repeat(found, new.image.sha256, new.consent_version)
+        if earlier is None:
+            raise PredictionNotFound("The upload with the same Idempotency-Key is gone. Send this one with a new key.")
+        return earlier
+
+    def find_repeat(self, key: IdempotencyKey, image_sha256: str, consent_version: str) -> StoredPrediction | None:
+        """The prediction that was made for an idempotency key; None when the key is new.
+
+        Raises:
+            IdempotencyKeyReused: it was made for another image or consent.
+            PredictionErased: it was erased meanwhile; a late retry must not bring it back.
+        """
+        query = select(PredictionRow).where(PredictionRow.idempotency_sha256 == key.sha256)
+        with self._transaction() as session:
+            row = session.scalars(query).one_or_none()
+            if row is None:
+                return None
+            _require_unerased(row)
+            if (row.image_sha256, row.consent_version) != (image_sha256, consent_version):
+                raise IdempotencyKeyReused("This Idempotency-Key came with another upload before. Send a new key.")
+            return _stored(row)
+
+    def get(self, prediction_id: UUID, access: Access) -> StoredPrediction:
+        """One prediction.
+
+        Raises:
+            PredictionNotFound: there is none, or the token is not its own.
+            PredictionErased: it was erased.
         """
         with self._transaction() as session:
-            return _stored(_owned_row(session, prediction_id, access_token))
+            return _stored(_accessible_row(session, prediction_id, access))
 
     def set_feedback(
         self,
@@ -132,48 +114,72 @@ class PredictionStore:
         """Keep a reader's verdict in place of an earlier one; the same verdict again changes nothing.
 
         A verdict that differs raises the revision. Where it changes the image's place, `copy_image(old key, new key)`
-        is called before the commit; the caller then hands `stale_image_key` to `drop_stale_image`.
+        is called before the commit; the caller then hands `stale_image_key` to `drop_images`.
 
         Raises:
-            PredictionNotFound: see `get`.
+            PredictionNotFound, PredictionErased: see `get`.
             NotABrainMri: the gate refused the upload, so there is no prediction to judge.
             UnknownClass: the correction names the class that was predicted.
         """
+        self._announce_move(prediction_id, access_token, verdict)
+        self._reached("move-announced")
         with self._transaction() as session:
-            row = _owned_row(session, prediction_id, access_token, is_locking=True)
+            row = _accessible_row(session, prediction_id, access_token, is_locking=True)
             old_key, new_key = _image_key(row), _key_for(row, verdict)
             feedback = _replaced(session.get(FeedbackRow, prediction_id), prediction_id, verdict)
             session.add(feedback)
-            row.image_key = new_key
             session.flush()
             if new_key != old_key:
-                copy_image(old_key, new_key)
-            return _stored_feedback(feedback, old_key if new_key != old_key else None)
+                if session.get(ImageOutboxRow, prediction_id) is None:
+                    copy_image(old_key, new_key)
+                    self._reached("image-copied")
+                _move(session, row, new_key)
+            stored = _stored_feedback(feedback, old_key if new_key != old_key else None)
+        self._reached("move-committed")
+        return stored
 
-    def drop_stale_image(self, prediction_id: UUID, key: str, delete_image: Callable[[str], None]) -> None:
-        """Delete an image's former copy, unless feedback that came meanwhile moved the image back there."""
+    def drop_images(self, prediction_id: UUID, keys: Sequence[str], delete_image: Callable[[str], None]) -> None:
+        """Delete former copies of an image, but none at the key where it is now."""
         with self._transaction() as session:
-            row = session.get(PredictionRow, prediction_id, with_for_update=True)
-            if row is None or row.image_key != key:
-                delete_image(key)
+            drop_images(session, prediction_id, keys, delete_image)
 
-    def erase(self, prediction_id: UUID, access_token: str, delete_image: Callable[[str], None]) -> None:
-        """Forget an upload: image, embedding, descriptors, result and feedback; an empty row stays as a tombstone.
+    def erase(self, prediction_id: UUID, access: Access) -> list[str]:
+        """Forget an upload: embedding, descriptors, result and feedback; an empty row stays as a tombstone.
 
-        `delete_image` is called before the commit for each key at which a copy may lie; when it fails, nothing is
-        erased from the table and the call can be repeated.
+        From then on it counts as erased, whatever happens.
+
+        Returns:
+            The keys at which a copy of the image may lie; the caller hands them to `drop_images`.
 
         Raises:
-            PredictionNotFound: see `get`.
+            PredictionNotFound, PredictionErased: see `get`.
         """
         with self._transaction() as session:
-            row = _owned_row(session, prediction_id, access_token, is_locking=True)
-            keys = _possible_image_keys(row)
-            session.execute(delete(FeedbackRow).where(FeedbackRow.prediction_id == prediction_id))
+            row = _accessible_row(session, prediction_id, access, is_locking=True)
+            keys = sorted(_possible_image_keys(row))
+            note_strays(session, prediction_id, keys)
+            for kept in (FeedbackRow, ImageOutboxRow):
+                session.execute(delete(kept).where(kept.prediction_id == prediction_id))
             _empty(row)
-            session.flush()
-            for key in keys:
-                delete_image(key)
+            session.add(ErasureRow(prediction_id=prediction_id))
+        self._reached("tombstone-committed")
+        return keys
+
+    def _save_all(self, batch: Sequence[NewPrediction]) -> list[StoredPrediction | IdempotencyKey]:
+        """Of an upload whose idempotency key was there already, only the key is given back."""
+        with translated_errors(), self._engine.connect() as connection:
+            times = _inserted(connection, batch)
+            self._reached("row-written")
+            _commit(connection)
+        self._reached("row-committed")
+        return [_saved(new, times.get(new.id)) for new in batch]
+
+    def _announce_move(self, prediction_id: UUID, access_token: str, verdict: FeedbackRequest) -> None:
+        """Note where the image is about to be copied, so that no crash can leave a copy that nobody knows of."""
+        with self._transaction() as session:
+            row = _accessible_row(session, prediction_id, access_token)
+            if (new_key := _key_for(row, verdict)) != row.image_key:
+                note_strays(session, prediction_id, [new_key])
 
     @contextmanager
     def _transaction(self) -> Iterator[Session]:
@@ -181,12 +187,45 @@ class PredictionStore:
             yield session
 
 
+def _inserted(connection: Connection, batch: Sequence[NewPrediction]) -> dict[UUID, datetime]:
+    """Id and time of each that was inserted; the others' idempotency keys were there already."""
+    statement = postgresql.insert(PredictionRow).on_conflict_do_nothing(index_elements=["idempotency_sha256"])
+    rows = connection.execute(statement.returning(PredictionRow.id, PredictionRow.created_at), [*map(_values, batch)])
+    times = {row.id: row.created_at for row in rows}
+    waiting = [
+        {"prediction_id": new.id, "data": new.outbox_image}
+        for new in batch
+        if new.outbox_image is not None and new.id in times
+    ]
+    if waiting:
+        connection.execute(insert(ImageOutboxRow), waiting)
+    return times
+
+
+def _commit(connection: Connection) -> None:
+    try:
+        connection.commit()
+    except DBAPIError as exc:
+        raise CommitUnknown("The connection to PostgreSQL broke while a prediction was committed.") from exc
+
+
+def _saved(new: NewPrediction, created_at: datetime | None) -> StoredPrediction | IdempotencyKey:
+    if created_at is None:
+        # Only a key that was there already keeps a row from being inserted.
+        return new.keyed.key if new.keyed else IdempotencyKey("")
+    salt = new.keyed.salt if new.keyed else None
+    return StoredPrediction(
+        new.id, created_at, new.image.key, new.decision, new.outcome, new.model_version, new.timings_ms, salt
+    )
+
+
 def _token_hash(access_token: str) -> bytes:
     return hashlib.sha256(access_token.encode()).digest()
 
 
-def _new_row(new: NewPrediction) -> PredictionRow:
-    row = PredictionRow(
+def _values(new: NewPrediction) -> dict[str, Any]:
+    outcome = vars(new.outcome) if new.outcome else dict.fromkeys(Outcome.__dataclass_fields__)
+    return dict(
         id=new.id,
         access_token_sha256=_token_hash(new.access_token),
         image_key=new.image.key,
@@ -202,21 +241,33 @@ def _new_row(new: NewPrediction) -> PredictionRow:
         model_version=new.model_version,
         descriptors=new.descriptors,
         timings_ms=new.timings_ms,
+        idempotency_sha256=new.keyed and new.keyed.key.sha256,
+        token_salt=new.keyed and new.keyed.salt,
+        **outcome,
     )
-    if new.outcome is not None:
-        for name, value in vars(new.outcome).items():
-            setattr(row, name, value)
-    return row
 
 
-def _owned_row(session: Session, prediction_id: UUID, access_token: str, is_locking: bool = False) -> PredictionRow:
+def _accessible_row(session: Session, prediction_id: UUID, access: Access, is_locking: bool = False) -> PredictionRow:
     row = session.get(PredictionRow, prediction_id, with_for_update=is_locking or None)
-    is_there = row is not None and row.deleted_at is None
-    if row is None or not is_there or not hmac.compare_digest(row.access_token_sha256, _token_hash(access_token)):
-        raise PredictionNotFound(
-            f"There is no prediction {prediction_id}, it was erased, or the access token is not its own."
-        )
+    if row is None or not _opens(access, row):
+        raise PredictionNotFound(f"There is no prediction {prediction_id}, or the access token is not its own.")
+    _require_unerased(row)
     return row
+
+
+def _opens(access: Access, row: PredictionRow) -> bool:
+    return access is ADMIN or hmac.compare_digest(row.access_token_sha256, _token_hash(str(access)))
+
+
+def _require_unerased(row: PredictionRow) -> None:
+    if row.deleted_at is not None:
+        raise PredictionErased(f"The prediction {row.id} was erased on {row.deleted_at:%Y-%m-%d}.")
+
+
+def _move(session: Session, row: PredictionRow, new_key: str) -> None:
+    note_strays(session, row.id, [_image_key(row)])
+    session.execute(delete(StrayImageRow).where(StrayImageRow.image_key == new_key))
+    row.image_key = new_key
 
 
 def _image_key(row: PredictionRow) -> str:
@@ -234,11 +285,14 @@ def _stored(row: PredictionRow) -> StoredPrediction:
         outcome=_outcome(row) if row.is_valid else None,
         model_version=row.model_version,
         timings_ms=row.timings_ms,
+        token_salt=row.token_salt,
     )
 
 
 def _outcome(row: PredictionRow) -> Outcome:
-    return Outcome(**{name: getattr(row, name) for name in Outcome.__dataclass_fields__})
+    values = {name: getattr(row, name) for name in Outcome.__dataclass_fields__}
+    # JSONB keeps no order.
+    return Outcome(**values | {"probabilities": {name: values["probabilities"][name] for name in CLASSES}})
 
 
 def _key_for(row: PredictionRow, verdict: FeedbackRequest) -> str:
@@ -260,6 +314,7 @@ def _replaced(earlier: FeedbackRow | None, prediction_id: UUID, verdict: Feedbac
         feedback.created_at = datetime.now(UTC)
         # As in the replaced system, nobody reviews a correction before it is used.
         feedback.review_state, feedback.reviewer, feedback.used_by_model_version = "accepted", None, None
+        feedback.reviewed_at = feedback.review_comment = None
     return feedback
 
 
@@ -278,10 +333,11 @@ def _possible_image_keys(row: PredictionRow) -> set[str]:
 
 
 def _empty(row: PredictionRow) -> None:
+    # Hashes of token and idempotency key stay: they tell the owner, and a late retry, that it was erased.
     for name in (*Outcome.__dataclass_fields__, "image_key", "image_sha256", "rejection_reason", "descriptors"):
         setattr(row, name, None)
     row.width = row.height = 0
     row.histogram_correlation = row.gate_score = 0.0
     row.timings_ms = {}
-    row.access_token_sha256 = b""
+    row.token_salt = None
     row.deleted_at = datetime.now(UTC)

@@ -103,6 +103,9 @@ class ServingSettings(Group):
     head_timeout_s: float = Field(10.0, gt=0, description="Seconds for a request's head to arrive.")
     body_timeout_s: float = Field(60.0, gt=0, description="Seconds for a request's body to arrive.")
     grace_s: int = Field(10, ge=0, description="Seconds that accepted requests get to finish when the server stops.")
+    outbox_poll_s: float = Field(1.0, gt=0, description="Seconds between looks at images that wait for the bucket.")
+    sweep_interval_s: float = Field(300.0, gt=0, description="Seconds between sweeps of what crashes left.")
+    sweep_grace_s: float = Field(600.0, gt=0, description="What is younger is never swept: a request may be at it.")
 
     @property
     def is_local(self) -> bool:

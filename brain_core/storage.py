@@ -7,12 +7,14 @@ import functools
 import json
 import os
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path, PurePosixPath
 from typing import Any, Protocol, TypeVar
 from uuid import UUID
 
 from brain_core.errors import ObjectNotFound, StorageError
+from brain_core.labels import CLASSES
 
 CHAMPION_KEY = "models/champion.json"
 GCS_RETRY_S = 20.0
@@ -22,6 +24,7 @@ GCS_TIMEOUTS_S = (5.0, 30.0)
 """How long one try waits for the connection, and then for the next bytes."""
 
 _Result = TypeVar("_Result")
+_UNFINISHED = ".tmp-"
 
 
 class Bucket(Protocol):
@@ -44,6 +47,9 @@ class Bucket(Protocol):
 
     def keys(self, prefix: str) -> Iterator[str]:
         """All keys that start with `prefix`, sorted."""
+
+    def drop_unfinished(self, age_s: float) -> None:
+        """Remove what writes left that were killed in the middle, at least `age_s` seconds ago."""
 
 
 class LocalBucket:
@@ -84,9 +90,20 @@ class LocalBucket:
     def keys(self, prefix: str) -> Iterator[str]:
         """All keys that start with `prefix`, sorted."""
         folder = self._path(prefix.rpartition("/")[0] or ".")
-        paths = (path for path in folder.rglob("*") if path.is_file() and not path.name.startswith(".tmp-"))
+        paths = (path for path in folder.rglob("*") if path.is_file() and not path.name.startswith(_UNFINISHED))
         found = (path.relative_to(self.root.resolve()).as_posix() for path in paths)
         return iter(sorted(key for key in found if key.startswith(prefix)))
+
+    def drop_unfinished(self, age_s: float) -> None:
+        """Remove what writes left that were killed in the middle, at least `age_s` seconds ago."""
+        try:
+            for path in self.root.rglob(f"{_UNFINISHED}*"):
+                if path.stat().st_mtime <= time.time() - age_s:
+                    path.unlink(missing_ok=True)
+        except FileNotFoundError:
+            return  # somebody else was faster; the next time finds the rest
+        except OSError as exc:
+            raise StorageError(f"The bucket {self.root} cannot be written: {exc.strerror}.") from exc
 
     def _path(self, key: str) -> Path:
         root = self.root.resolve()
@@ -97,7 +114,7 @@ class LocalBucket:
 
     @staticmethod
     def _replace(path: Path, data: bytes) -> None:
-        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=".tmp-", delete=False) as file:
+        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=_UNFINISHED, delete=False) as file:
             try:
                 file.write(data)
                 file.flush()
@@ -156,6 +173,9 @@ class GcsBucket:
     def keys(self, prefix: str) -> Iterator[str]:
         """All keys that start with `prefix`, sorted."""
         return iter(sorted(self.marks(prefix)))
+
+    def drop_unfinished(self, age_s: float) -> None:
+        """Nothing to do: an upload that was cut off leaves no object."""
 
     def marks(self, prefix: str) -> dict[str, str]:
         """A mark for each key that starts with `prefix`; it changes whenever the object's content does."""
@@ -241,6 +261,13 @@ def open_bucket(uri: str) -> Bucket:
 def dataset_image_key(published_split: str, path: str) -> str:
     """Where a training image is kept; `path` is `<class>/<file>`; without a published split it goes to Training."""
     return f"data/{published_split or 'Training'}/{path}"
+
+
+UPLOAD_FOLDERS = (
+    *(f"InferenceLogs/ImageLogs/{name}" for name in CLASSES),
+    "InferenceLogs/ImageLogsForInvalidImages",
+)
+"""Where an upload is written first; corrected ones are moved on from there."""
 
 
 def image_key(predicted_class: str, prediction_id: UUID) -> str:

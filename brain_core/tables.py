@@ -5,7 +5,7 @@ from typing import Any
 from uuid import UUID
 
 import uuid6
-from sqlalchemy import ARRAY, REAL, CheckConstraint, DateTime, ForeignKey, Index, LargeBinary, MetaData, func
+from sqlalchemy import ARRAY, REAL, CheckConstraint, DateTime, ForeignKey, Index, LargeBinary, MetaData, func, text
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
@@ -66,8 +66,55 @@ class PredictionRow(Base):
     model_version: Mapped[str]
     descriptors: Mapped[dict[str, float] | None]
     embedding: Mapped[list[float] | None]
+    activation_map: Mapped[bytes | None] = mapped_column(LargeBinary)
     timings_ms: Mapped[dict[str, float]]
+    idempotency_sha256: Mapped[bytes | None] = mapped_column(LargeBinary, unique=True)
+    token_salt: Mapped[bytes | None] = mapped_column(LargeBinary)
     deleted_at: Mapped[datetime | None]
+
+
+class ImageOutboxRow(Base):
+    """The image of a prediction that the bucket could not take yet; it goes to the prediction's `image_key`."""
+
+    __tablename__ = "image_outbox"
+    __table_args__ = (Index("ix_image_outbox_next_attempt_at", "next_attempt_at"),)
+
+    prediction_id: Mapped[UUID] = mapped_column(ForeignKey("prediction.id", ondelete="CASCADE"), primary_key=True)
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    data: Mapped[bytes] = mapped_column(LargeBinary)
+    attempts: Mapped[int] = mapped_column(default=0, server_default="0")
+    next_attempt_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    last_error: Mapped[str | None]
+
+
+class StrayImageRow(Base):
+    """A key at which an image may lie that no prediction has any more, or not yet: written before it can come true."""
+
+    __tablename__ = "stray_image"
+
+    image_key: Mapped[str] = mapped_column(primary_key=True)
+    prediction_id: Mapped[UUID]
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+
+
+class SweepMarkRow(Base):
+    """Up to when a sweep has looked for what crashes left; its lock lets one process sweep at a time."""
+
+    __tablename__ = "sweep_mark"
+
+    name: Mapped[str] = mapped_column(primary_key=True)
+    swept_until: Mapped[datetime]
+
+
+class ErasureRow(Base):
+    """An upload that was erased; `purged_at` says when the pipeline's own copies were gone too."""
+
+    __tablename__ = "erasure"
+    __table_args__ = (Index("ix_erasure_purged_at", "purged_at"),)
+
+    prediction_id: Mapped[UUID] = mapped_column(ForeignKey("prediction.id", ondelete="CASCADE"), primary_key=True)
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    purged_at: Mapped[datetime | None]
 
 
 class FeedbackRow(Base):
@@ -78,6 +125,7 @@ class FeedbackRow(Base):
         CheckConstraint(f"corrected_class IN ({_CLASS_LIST})", name="known_class"),
         CheckConstraint("review_state IN ('pending', 'accepted', 'rejected')", name="review_state"),
         CheckConstraint("agrees OR corrected_class IS NOT NULL", name="correction_has_class"),
+        Index("ix_feedback_created_at", "created_at"),
     )
 
     prediction_id: Mapped[UUID] = mapped_column(ForeignKey("prediction.id", ondelete="CASCADE"), primary_key=True)
@@ -87,6 +135,8 @@ class FeedbackRow(Base):
     corrected_class: Mapped[str | None]
     review_state: Mapped[str] = mapped_column(default="accepted")
     reviewer: Mapped[str | None]
+    reviewed_at: Mapped[datetime | None]
+    review_comment: Mapped[str | None]
     used_by_model_version: Mapped[str | None]
 
 
@@ -112,6 +162,31 @@ class RetrainingFeedbackRow(Base):
     )
     revision: Mapped[int] = mapped_column(primary_key=True)
     retraining_id: Mapped[UUID] = mapped_column(ForeignKey("retraining.id", ondelete="CASCADE"))
+
+
+class PromotionRequestRow(Base):
+    """Somebody asked for a version to be made the champion; the pipeline carries it out."""
+
+    __tablename__ = "promotion_request"
+    __table_args__ = (
+        CheckConstraint("state IN ('queued', 'done', 'refused')", name="state"),
+        Index(
+            "uq_promotion_request_queued_version",
+            "model_version",
+            unique=True,
+            postgresql_where=text("state = 'queued'"),
+        ),
+        Index("ix_promotion_request_created_at", "created_at"),
+    )
+
+    id: Mapped[UUID] = mapped_column(primary_key=True, default=uuid6.uuid7)
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    model_version: Mapped[str]
+    requested_by: Mapped[str]
+    state: Mapped[str] = mapped_column(default="queued", server_default="queued")
+    attempts: Mapped[int] = mapped_column(default=0, server_default="0")
+    message: Mapped[str | None]
+    finished_at: Mapped[datetime | None]
 
 
 class DriftRunRow(Base):

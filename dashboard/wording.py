@@ -29,10 +29,12 @@ _SENTENCES = {
         "The prediction service does not answer. Nothing is wrong with your image: try again in a moment. "
         "If the service stays away, ask whoever runs the platform."
     ),
-    "consent-missing": (
+    "consent-missing": "Nothing was stored, since no consent came with it. Reload the page, read the text and agree.",
+    "consent-outdated": (
         "The consent text has changed since this page was opened, and nothing was stored. "
         "Reload the page, read the text and agree to it again."
     ),
+    "erased": "This image was erased: the image, the result and the feedback are gone.",
     "invalid-image": (
         "{detail} Open the file in an image viewer; if it looks damaged there too, export the slice again."
     ),

@@ -12,7 +12,7 @@ from brain_core.database import open_engine
 from brain_core.labels import NOTICE
 from brain_core.settings import ServingSettings, Settings
 from serving.bodies import BodyLimits
-from serving.deps import open_services
+from serving.deps import Seams, open_services
 from serving.failures import Failures
 from serving.foreign_sites import ForeignSites
 from serving.headers import ResponseHeaders
@@ -20,7 +20,7 @@ from serving.metrics import Metrics
 from serving.openapi import complete_openapi
 from serving.problems import add_problem_handlers
 from serving.request_log import RequestLog
-from serving.routes import feedback, model, predictions, probes, problems
+from serving.routes import consent, feedback, model, models, predictions, probes, problems, review
 
 WORKER_THREADS = 15
 """As many as the engine has connections (5 and 10 in overflow), so that no request waits for one in vain."""
@@ -28,8 +28,12 @@ WORKER_THREADS = 15
 _READABLE_HEADERS = ("X-Request-ID", "Server-Timing", "Retry-After", "Location")
 
 
-def create_app(settings: Settings) -> FastAPI:
+def create_app(settings: Settings, seams: Seams | None = None) -> FastAPI:
     """The API; connections, buckets and the champion's watch are opened when it starts.
+
+    Args:
+        settings: of the platform.
+        seams: what a test puts in place of the product's own.
 
     Raises:
         SettingsError: no database is set.
@@ -41,7 +45,7 @@ def create_app(settings: Settings) -> FastAPI:
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         anyio.to_thread.current_default_thread_limiter().total_tokens = WORKER_THREADS
-        with open_services(settings, engine, metrics) as services:
+        with open_services(settings, engine, metrics, seams) as services:
             app.state.services = services
             yield
 
@@ -52,7 +56,7 @@ def create_app(settings: Settings) -> FastAPI:
         version=version("brain-assets"),
         lifespan=lifespan,
     )
-    for module in (predictions, feedback, model, probes, problems):
+    for module in (consent, predictions, feedback, review, model, models, probes, problems):
         app.include_router(module.router)
     add_problem_handlers(app)
     _add_middleware(app, settings.serving, metrics)

@@ -4,18 +4,25 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, NamedTuple
 from uuid import UUID
 
-from fastapi import Depends, Request
+from fastapi import Depends, Header, Request
 from fastapi.security import APIKeyHeader, HTTPAuthorizationCredentials, HTTPBearer
 from sqlalchemy import Engine
 
+from brain_core.fault_points import FaultPoint, pass_by
+from brain_core.idempotency import IdempotencyKey
 from brain_core.imaging import ImageLimits
 from brain_core.keys import KeyStore, Scope
-from brain_core.predictions import PredictionStore, StoredPrediction
+from brain_core.outbox import ImageOutbox
+from brain_core.prediction_records import ADMIN, Access, StoredPrediction
+from brain_core.predictions import PredictionStore
+from brain_core.promotion_requests import PromotionQueue
+from brain_core.reviews import ReviewStore
 from brain_core.settings import Settings, shared_folder
 from brain_core.storage import Bucket, open_bucket
+from brain_core.strays import StraySweeper
 from serving.champion import ChampionWatch
 from serving.headers import note_stage
 from serving.intake import Intake
@@ -24,7 +31,15 @@ from serving.predicting import Predictor
 from serving.rate_limits import RateLimiter
 from serving.request_log import note
 from serving.security import KEY_HEADER, Caller, Guard, KeyRing
+from serving.shelf import ImageShelf
+from serving.upkeep import Rhythm, Upkeep
 from serving.uploads import Upload, read_upload
+
+
+class Seams(NamedTuple):
+    """What a test puts in place of the product's own: where to crash."""
+
+    reached: FaultPoint = pass_by
 
 
 @dataclass(frozen=True)
@@ -34,43 +49,70 @@ class Services:
     settings: Settings
     engine: Engine
     images: Bucket
+    models: Bucket
     champion: ChampionWatch
     store: PredictionStore
+    outbox: ImageOutbox
+    shelf: ImageShelf
     predictor: Predictor
+    upkeep: Upkeep
+    reviews: ReviewStore
+    promotions: PromotionQueue
+    limiter: RateLimiter
     guard: Guard
     intake: Intake
     metrics: Metrics
 
 
 @contextmanager
-def open_services(settings: Settings, engine: Engine, metrics: Metrics | None = None) -> Iterator[Services]:
+def open_services(
+    settings: Settings, engine: Engine, metrics: Metrics | None = None, seams: Seams | None = None
+) -> Iterator[Services]:
     """Open the buckets and the champion's watch; close them and the engine at the end.
 
     None of them has to be there yet: a part that is away makes its requests fail until it comes.
     """
-    images = open_bucket(settings.inference_bucket_uri)
-    serving, metrics = settings.serving, metrics or Metrics()
-    champion = ChampionWatch(open_bucket(settings.bucket_uri), serving.champion_poll_s, serving.threads, metrics)
-    store = PredictionStore(engine)
-    limits = ImageLimits(settings.upload.max_bytes, settings.upload.max_pixels)
-    limiter = RateLimiter(shared_folder())
-    champion.start()
+    services = _opened(settings, engine, metrics or Metrics(), seams or Seams())
+    services.champion.start()
+    services.upkeep.start()
     try:
-        yield Services(
-            settings=settings,
-            engine=engine,
-            images=images,
-            champion=champion,
-            store=store,
-            predictor=Predictor(champion, images, store, limits),
-            guard=Guard(serving, KeyRing(KeyStore(engine).active, serving.key_cache_s), limiter),
-            intake=Intake(serving.queue, serving.buffer_bytes, metrics.queue),
-            metrics=metrics,
-        )
+        yield services
     finally:
-        champion.stop()
-        limiter.close()
+        services.upkeep.stop()
+        services.champion.stop()
+        services.limiter.close()
         engine.dispose()
+
+
+def _opened(settings: Settings, engine: Engine, metrics: Metrics, seams: Seams) -> Services:
+    serving, reached = settings.serving, seams.reached
+    images, models = open_bucket(settings.inference_bucket_uri), open_bucket(settings.bucket_uri)
+    champion = ChampionWatch(models, serving.champion_poll_s, serving.threads, metrics)
+    store, outbox = PredictionStore(engine, reached), ImageOutbox(engine, reached)
+    shelf = ImageShelf(images, outbox)
+    limits = ImageLimits(settings.upload.max_bytes, settings.upload.max_pixels)
+    sweeper = StraySweeper(engine, images, serving.sweep_grace_s)
+    upkeep = Upkeep(outbox, shelf, sweeper, Rhythm(serving.outbox_poll_s, serving.sweep_interval_s))
+    upkeep.on_outbox = lambda state: metrics.outbox(state.depth)
+    limiter = RateLimiter(shared_folder())
+    return Services(
+        settings=settings,
+        engine=engine,
+        images=images,
+        models=models,
+        champion=champion,
+        store=store,
+        outbox=outbox,
+        shelf=shelf,
+        predictor=Predictor(champion, shelf, store, limits, reached),
+        upkeep=upkeep,
+        reviews=ReviewStore(engine),
+        promotions=PromotionQueue(engine),
+        limiter=limiter,
+        guard=Guard(serving, KeyRing(KeyStore(engine).active, serving.key_cache_s), limiter),
+        intake=Intake(serving.queue, serving.buffer_bytes, metrics.queue),
+        metrics=metrics,
+    )
 
 
 # Asynchronous although they wait for nothing: FastAPI sends others through a thread each.
@@ -98,7 +140,7 @@ _CALLER = "brain.caller"
 def require_scope(scope: Scope | str) -> Callable[..., Awaitable[Caller]]:
     """A dependency for routes: only callers that may do this; gives the `Caller`.
 
-    `dependencies=[Depends(require_scope("read"))]` on a route is solved before the body is read.
+    `dependencies=[Depends(require_scope("read"))]` on a route is solved before its parameters.
     """
     needed = Scope(scope)
 
@@ -111,7 +153,6 @@ def require_scope(scope: Scope | str) -> Callable[..., Awaitable[Caller]]:
             note(request, **{"brain.api_key.id": str(caller.key_id)})
         return caller
 
-    admitted.__name__ = f"require_{needed.value}"
     return admitted
 
 
@@ -122,6 +163,31 @@ async def _caller(request: Request) -> Caller:
 
 CallerDep = Annotated[Caller, Depends(_caller)]
 """Who `require_scope` let in."""
+
+AdminCaller = Annotated[Caller, Depends(require_scope("admin"))]
+
+
+async def _access(access_token: AccessToken, caller: CallerDep) -> Access:
+    return ADMIN if caller.is_admin else access_token
+
+
+AccessDep = Annotated[Access, Depends(_access)]
+
+
+async def _idempotency_key(
+    caller: CallerDep,
+    key: Annotated[
+        str | None,
+        Header(
+            alias="Idempotency-Key",
+            description="Name of this upload (a UUID): sent again with the same key, it gets the same answer.",
+        ),
+    ] = None,
+) -> IdempotencyKey | None:
+    return None if key is None else IdempotencyKey(key, caller.name)
+
+
+IdempotencyKeyDep = Annotated[IdempotencyKey | None, Depends(_idempotency_key)]
 
 
 async def _upload(request: Request, services: ServicesDep) -> AsyncIterator[Upload]:
@@ -144,8 +210,8 @@ async def _noted_id(request: Request, prediction_id: UUID) -> UUID:
 PredictionId = Annotated[UUID, Depends(_noted_id)]
 
 
-def _own_prediction(services: ServicesDep, prediction_id: PredictionId, access_token: AccessToken) -> StoredPrediction:
-    return services.store.get(prediction_id, access_token)
+def _own_prediction(services: ServicesDep, prediction_id: PredictionId, access: AccessDep) -> StoredPrediction:
+    return services.store.get(prediction_id, access)
 
 
 OwnPrediction = Annotated[StoredPrediction, Depends(_own_prediction)]

@@ -12,7 +12,8 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from brain_core.errors import ForeignSite
 from brain_core.settings import ServingSettings
-from serving.problems import problem_response, problem_type
+from serving.problem_types import problem_type
+from serving.problems import problem_response
 
 _SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 

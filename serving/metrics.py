@@ -1,7 +1,7 @@
 """What Prometheus reads at `/metrics`.
 
 With several workers each writes its figures into files of a shared folder, and whichever worker is asked adds them all
-up (docs/decisions/0012-the-edge-of-the-prediction-api.md). No label names a person, an image or a key.
+up (docs/decisions/0013-the-edge-of-the-prediction-api.md). No label names a person, an image or a key.
 """
 
 import os

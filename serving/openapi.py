@@ -29,6 +29,7 @@ _HEADERS = {
     "X-Request-ID": ("Names this request in the logs; one that was sent is kept.", "string"),
     "Server-Timing": ("Milliseconds spent in each stage.", "string"),
 }
+_FOR_ADMINS = ("/v1/feedback", "/v1/models")
 _RETRY_STATUSES = ("429", "503")
 
 
@@ -59,7 +60,7 @@ def _complete(operation: dict[str, Any], path: str, method: str) -> None:
     _add_responses(operation["responses"], openapi_responses(*kinds))
     _add_headers(operation["responses"])
     if is_keyed:
-        operation["security"] = _ways_in(operation["security"])
+        operation["security"] = _ways_in(operation["security"], path)
 
 
 def _add_responses(responses: dict[str, Any], more: dict[int | str, dict[str, Any]]) -> None:
@@ -83,8 +84,10 @@ def _add_headers(responses: dict[str, Any]) -> None:
             headers["Retry-After"] = {"description": "Seconds to wait.", "schema": {"type": "integer"}}
 
 
-def _ways_in(security: list[dict[str, list[str]]]) -> list[dict[str, list[str]]]:
+def _ways_in(security: list[dict[str, list[str]]], path: str) -> list[dict[str, list[str]]]:
     """A key and a token are both asked for, but where an admin's key stands for the token or no key is needed."""
+    if path.startswith(_FOR_ADMINS):
+        return [{API_KEY: []}]
     if not any(ACCESS_TOKEN in option for option in security):
         return [{API_KEY: []}, {}]
     return [{API_KEY: [], ACCESS_TOKEN: []}, {ACCESS_TOKEN: []}, {API_KEY: []}]

@@ -14,14 +14,18 @@ from numpy.typing import NDArray
 from PIL import Image, JpegImagePlugin
 
 from brain_core import explain
-from brain_core.bundle import Inference, InferenceBundle, sha256
+from brain_core.bundle import Inference, InferenceBundle
 from brain_core.descriptors import describe
-from brain_core.errors import BrainError, NotABrainMri
+from brain_core.errors import BrainError, CommitUnknown, NotABrainMri
+from brain_core.fault_points import FaultPoint, pass_by
+from brain_core.idempotency import IdempotencyKey, KeyedToken
 from brain_core.imaging import DecodedImage, ImageLimits, decode, encode_jpeg, model_tensor
 from brain_core.labels import CLASSES
-from brain_core.predictions import ImageFacts, NewPrediction, Outcome, PredictionStore, StoredPrediction
-from brain_core.storage import Bucket, image_key, refused_image_key
+from brain_core.prediction_records import ImageFacts, NewPrediction, Outcome, StoredPrediction
+from brain_core.predictions import PredictionStore
+from brain_core.storage import image_key, refused_image_key
 from serving.champion import ChampionWatch
+from serving.shelf import ImageShelf
 from serving.uploads import Upload
 
 STORED_QUALITY = 95
@@ -52,55 +56,94 @@ class Stopwatch:
 
 @dataclass(frozen=True)
 class Created:
-    """A kept upload with its access token, shown only now, and all stages' times."""
+    """A kept upload with its access token and all stages' times; `is_repeat` where it had been kept before."""
 
     prediction: StoredPrediction
     access_token: str
     stopwatch: Stopwatch
+    is_repeat: bool = False
 
 
 class Predictor:
-    """Judges and keeps uploads. Its methods block: call them in a worker thread."""
+    """Judges and keeps uploads. Its methods block: call them in a worker thread.
 
-    def __init__(self, champion: ChampionWatch, images: Bucket, store: PredictionStore, limits: ImageLimits) -> None:
-        self._champion, self._images, self._store, self._limits = champion, images, store, limits
+    Args:
+        champion: the model that answers.
+        shelf: where images are kept.
+        store: where rows are kept.
+        limits: of an image.
+        reached: is told each step of what must survive a crash.
+    """
 
-    def create(self, upload: Upload) -> Created:
+    def __init__(
+        self,
+        champion: ChampionWatch,
+        shelf: ImageShelf,
+        store: PredictionStore,
+        limits: ImageLimits,
+        reached: FaultPoint = pass_by,
+    ) -> None:
+        self._champion, self._shelf, self._store, self._limits = champion, shelf, store, limits
+        self._reached = reached
+
+    def create(self, upload: Upload, key: IdempotencyKey | None = None) -> Created:
         """Judge one upload and keep it; when it returns, image and row are both safe.
+
+        The image comes first, so that no row is ever without one; where no row follows, the image is deleted, here or
+        by the sweep. A key that came with the same upload before gives the same prediction again.
 
         Raises:
             InvalidImage: the bytes are not an image that is accepted; nothing was kept.
             ModelUnavailable: there is no model yet.
-            StorageError: the bucket is away; nothing was kept.
-            DatabaseError: PostgreSQL is away; the image was deleted again.
+            DatabaseError: PostgreSQL is away; nothing is kept, or (`CommitUnknown`) perhaps.
+            IdempotencyKeyReused, PredictionErased: see `PredictionStore.find_repeat`.
         """
+        self._reached("upload-accepted")
         watch = Stopwatch()
+        if key is not None and (earlier := self._earlier(upload, key)):
+            return _repeated(earlier, key, watch)
         with watch.stage("decode"):
             image = decode(upload.data, self._limits)
-        new = self._judged(upload, image, watch)
+        new = self._judged(upload, image, KeyedToken.new(key) if key else None, watch)
         with watch.stage("image"):
-            self._images.write(new.image.key, stored_jpeg(upload.data, image))
+            data = stored_jpeg(upload.data, image)
+            is_shelved = self._shelf.put(new.image.key, data)
+        self._reached("image-written")
         with watch.stage("row"):
-            prediction = self._saved(replace(new, timings_ms=dict(watch.timings_ms)))
-        return Created(prediction, new.access_token, watch)
+            waiting = None if is_shelved else data
+            kept = self._saved(replace(new, timings_ms=dict(watch.timings_ms), outbox_image=waiting))
+        if key is not None and kept.id != new.id:
+            # The same upload with the same key was faster: its answer counts, and this image is not needed.
+            self._shelf.discard(new.image.key)
+            return _repeated(kept, key, watch)
+        return Created(kept, new.access_token, watch)
 
     def overlay(self, prediction: StoredPrediction) -> bytes:
-        """PNG of the stored image under the current champion's evidence for the class that was predicted.
+        """PNG of the stored image under the evidence for the class that was predicted.
 
         Raises:
             NotABrainMri: the upload was refused.
-            ModelUnavailable: there is no model yet.
+            ModelUnavailable: the evidence was not stored, and there is no model to ask again.
             StorageError: the bucket is away.
         """
         if prediction.outcome is None:
             raise NotABrainMri("The upload was refused, so there is nothing to explain.")
-        bundle = self._champion.bundle
-        image = decode(self._images.read(prediction.image_key), self._limits)
-        _, _, maps = bundle.session.run(model_tensor(image, bundle.manifest.input_size)[np.newaxis])
-        evidence = maps[0][..., CLASSES.index(prediction.outcome.predicted_class)]
-        return explain.overlay_png(_viewable(image.grey), evidence)
+        image = decode(self._shelf.get(prediction), self._limits)
+        return explain.overlay_png(_viewable(image.grey), self._evidence(prediction.outcome, image))
 
-    def _judged(self, upload: Upload, image: DecodedImage, watch: Stopwatch) -> NewPrediction:
+    def _evidence(self, outcome: Outcome, image: DecodedImage) -> NDArray[np.float32]:
+        if outcome.activation_map is not None:
+            return explain.unpacked(outcome.activation_map)
+        # Of a prediction that an earlier version kept: the current model is asked again.
+        bundle = self._champion.bundle
+        _, _, maps = bundle.session.run(model_tensor(image, bundle.manifest.input_size)[np.newaxis])
+        evidence: NDArray[np.float32] = maps[0][..., CLASSES.index(outcome.predicted_class)]
+        return evidence
+
+    def _earlier(self, upload: Upload, key: IdempotencyKey) -> StoredPrediction | None:
+        return self._store.find_repeat(key, upload.sha256, upload.consent_version)
+
+    def _judged(self, upload: Upload, image: DecodedImage, keyed: KeyedToken | None, watch: Stopwatch) -> NewPrediction:
         bundle, prediction_id = self._champion.bundle, uuid6.uuid7()
         with watch.stage("predict"):
             judgement = bundle.judge(image)
@@ -110,22 +153,30 @@ class Predictor:
             descriptors = describe(image).as_dict()
         return NewPrediction(
             id=prediction_id,
-            access_token=secrets.token_urlsafe(32),
+            access_token=keyed.access_token if keyed else secrets.token_urlsafe(32),
             consent_version=upload.consent_version,
-            image=ImageFacts(_key(prediction_id, outcome), sha256(upload.data), image.width, image.height),
+            image=ImageFacts(_key(prediction_id, outcome), upload.sha256, image.width, image.height),
             descriptors=descriptors,
             decision=decision,
             outcome=outcome,
             model_version=bundle.manifest.version,
             timings_ms={},  # known when the image is kept too
+            keyed=keyed,
         )
 
     def _saved(self, new: NewPrediction) -> StoredPrediction:
         try:
             return self._store.save(new)
-        except BrainError:
-            self._images.delete(new.image.key)
+        except CommitUnknown:
+            # The row may be there: its image must stay. If it is not, the sweep deletes the image.
             raise
+        except BrainError:
+            self._shelf.discard(new.image.key)
+            raise
+
+
+def _repeated(earlier: StoredPrediction, key: IdempotencyKey, watch: Stopwatch) -> Created:
+    return Created(earlier, key.access_token(earlier.token_salt or b""), watch, is_repeat=True)
 
 
 def stored_jpeg(data: bytes, image: DecodedImage) -> bytes:
@@ -164,6 +215,7 @@ def _outcome(bundle: InferenceBundle, inference: Inference) -> Outcome:
         is_uncertain=bundle.is_uncertain(inference),
         explanation={"peak": explain.peak(evidence), "contours": explain.contours(evidence)},
         embedding=inference.embedding.tolist(),
+        activation_map=explain.packed(evidence),
     )
 
 

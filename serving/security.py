@@ -31,6 +31,11 @@ class Caller:
         return self.key.id if self.key else None
 
     @property
+    def name(self) -> str:
+        """Name of the key; empty without one."""
+        return self.key.name if self.key else ""
+
+    @property
     def is_admin(self) -> bool:
         """Does an admin key stand in for access tokens?"""
         return self.key is not None and self.key.is_admin
@@ -90,15 +95,15 @@ class Guard:
             scope: what the request needs.
 
         Raises:
-            KeyMissing: none was sent, and this server answers nobody without.
+            KeyMissing: none was sent, and this server answers nobody without, or it is for an admin to do.
             KeyRefused: it is unknown, revoked or expired.
             RateLimited: it was used too often.
             ScopeMissing: it is not for this.
             DatabaseError: PostgreSQL is away, so that keys cannot be checked.
         """
         if secret is None:
-            if self._settings.needs_keys:
-                raise KeyMissing(f"This server answers only with an API key, in the header {KEY_HEADER}.")
+            if self._settings.needs_keys or scope is Scope.ADMIN:
+                raise KeyMissing(f"This needs an API key with the scope {scope.value!r}, in the header {KEY_HEADER}.")
             return Caller()
         key = await self._ring.find(secret)
         wait_s = self._limiter.wait_s(key.id, key.rate_per_minute or self._settings.rate_per_minute)

@@ -16,9 +16,9 @@ from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
 
 from brain_core.bundle import sha256
-from brain_core.errors import ConsentMissing, ImageTooLarge
+from brain_core.consent import CONSENT_TEXTS, require_consent
+from brain_core.errors import ImageTooLarge
 from brain_core.imaging import SIGNATURE_BYTES, require_signature
-from brain_core.labels import CONSENT_VERSION
 
 FORM_BYTES = 16 * 1024
 """What the other fields and the boundaries of the form may take beside the file."""
@@ -29,11 +29,15 @@ MULTIPART_SCHEMA: dict[str, Any] = {
         "multipart/form-data": {
             "schema": {
                 "type": "object",
-                "required": ["file", "consent"],
+                "required": ["file", "consent", "consent_version"],
                 "properties": {
                     "file": {"type": "string", "format": "binary", "description": "One slice as JPEG or PNG."},
                     "consent": {"type": "boolean", "enum": [True], "description": "Must be true."},
-                    "consent_version": {"type": "string", "enum": [CONSENT_VERSION]},
+                    "consent_version": {
+                        "type": "string",
+                        "enum": [text.version for text in CONSENT_TEXTS],
+                        "description": "Version of the text that was agreed to, as `/v1/consent` gives it.",
+                    },
                 },
             }
         }
@@ -78,7 +82,8 @@ async def read_upload(request: Request, max_bytes: int, on_bytes: Callable[[int]
     Raises:
         ImageTooLarge: the body has more bytes than `max_bytes` and the form's own; raised before it is all read.
         UnsupportedImageType: the file begins neither like a JPEG nor like a PNG; raised before it is all read.
-        ConsentMissing: `consent` is not true, or is for another text than the current one.
+        ConsentMissing: `consent` is not true, or names no text.
+        ConsentOutdated: it names a text that is unknown or has expired.
         RequestValidationError: not a multipart form, or without a file.
     """
     form = await _read_form(request, max_bytes, on_bytes)
@@ -221,12 +226,7 @@ def _require_consent(form: _Form) -> str:
         has_consent = _BOOLEAN.validate_python(form.text("consent"))
     except ValidationError:
         has_consent = False
-    if not has_consent:
-        raise ConsentMissing("Nothing was stored. Send the form field `consent=true` to agree to the consent text.")
-    version = form.text("consent_version")
-    if version not in (None, CONSENT_VERSION):
-        raise ConsentMissing(f"Nothing was stored. The consent text has changed; its version is {CONSENT_VERSION!r}.")
-    return CONSENT_VERSION
+    return require_consent(has_consent, form.text("consent_version")).version
 
 
 def _too_large(max_bytes: int) -> ImageTooLarge:

@@ -37,6 +37,11 @@ class BucketContract:
         with pytest.raises(ObjectNotFound, match="'a/b'"):
             bucket.read("a/b")
 
+    def test_what_is_finished_stays_when_unfinished_writes_are_removed(self, bucket):
+        bucket.write("a/b", b"x")
+        bucket.drop_unfinished(0)
+        assert bucket.read("a/b") == b"x"
+
     def test_deleting_twice_is_no_error(self, bucket):
         bucket.write("a", b"")
         bucket.delete("a")

@@ -1,5 +1,6 @@
 """The prediction API as it runs in production: uvicorn on a loopback port, real PostgreSQL, real bucket, real model."""
 
+import contextlib
 import shutil
 import socket
 import tempfile
@@ -14,21 +15,30 @@ import httpx
 import pytest
 import uvicorn
 from sqlalchemy import create_engine
+from sqlalchemy.exc import ProgrammingError
 
 from brain_core.client import BrainClient
-from brain_core.errors import ApiError
+from brain_core.errors import ApiError, DatabaseError
+from brain_core.fault_points import FaultPoint, pass_by
 from brain_core.keys import KeyGrant, KeyStore, scopes_of
 from brain_core.settings import Settings
 from brain_core.storage import LocalBucket
 from serving.app import create_app
+from serving.deps import Seams
 from serving.main import server_options
+
+ADMIN_KEY, READER_KEY = "brain_admin-key-of-the-tests-only", "brain_reader-key-of-the-tests-only"
+CALLERS = {ADMIN_KEY: ("reviewer", ("admin",)), READER_KEY: ("reader", ("predict", "feedback", "read"))}
+"""Keys that every server of the tests knows: name and scopes by secret."""
 
 
 @contextmanager
-def running_api(settings: Settings) -> Iterator[str]:
+def running_api(settings: Settings, reached: FaultPoint = pass_by) -> Iterator[str]:
     """Serve on a free port until the end of the block; gives the base URL."""
     listener = socket.create_server(("127.0.0.1", 0))
-    server = uvicorn.Server(uvicorn.Config(create_app(settings), **server_options(settings)))
+    make_callers(settings)
+    app = create_app(settings, Seams(reached))
+    server = uvicorn.Server(uvicorn.Config(app, **server_options(settings)))
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
     thread.start()
     wait_until(lambda: server.started or not thread.is_alive())
@@ -37,6 +47,15 @@ def running_api(settings: Settings) -> Iterator[str]:
     finally:
         server.should_exit = True
         thread.join()
+
+
+def make_callers(settings: Settings) -> None:
+    """Store the keys of `CALLERS`, if the database is there and has its tables."""
+    engine = create_engine(settings.database_url)
+    with contextlib.suppress(DatabaseError, ProgrammingError):
+        for secret, (name, scopes) in CALLERS.items():
+            KeyStore(engine).ensure(KeyGrant(name, scopes_of(scopes), 1_000_000), secret)
+    engine.dispose()
 
 
 def wait_until(is_done: Callable[[], bool], timeout_s: float = 10.0) -> None:
@@ -86,7 +105,7 @@ def serving_settings(tmp_path: Path, bucket: LocalBucket, database_url: str) -> 
         database={"url": database_url},
         bucket={"uri": str(bucket.root), "inference_uri": str(tmp_path / "images")},
         upload={"max_bytes": 200_000, "max_pixels": 1_000_000},
-        serving={"champion_poll_s": 0.05},
+        serving={"champion_poll_s": 0.05, "outbox_poll_s": 0.05, "sweep_interval_s": 0.1, "sweep_grace_s": 30},
     )
 
 
@@ -108,6 +127,13 @@ def client(api_url: str) -> Iterator[BrainClient]:
     """A client of the running API."""
     with BrainClient(api_url, timeout_s=30) as client:
         yield client
+
+
+@pytest.fixture
+def admin(api_url: str) -> Iterator[BrainClient]:
+    """A client with an admin key."""
+    with BrainClient(api_url, timeout_s=30, api_key=ADMIN_KEY) as admin:
+        yield admin
 
 
 def request_events(caplog: pytest.LogCaptureFixture) -> list[dict[str, Any]]:

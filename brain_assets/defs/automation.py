@@ -8,7 +8,9 @@ import dagster as dg
 
 from brain_assets.defs.baseline import BASELINE_GROUP, baseline_job
 from brain_assets.defs.champion_alias import champion_alias_sensor
+from brain_assets.defs.erasure import erasure_sensor
 from brain_assets.defs.ingestion import batches
+from brain_assets.defs.promotion_requests import promotion_request_sensor
 from brain_assets.resources import BucketResource, DatabaseResource, SourceResource
 from brain_core.errors import BrainError
 from brain_core.settings import Settings
@@ -69,7 +71,14 @@ monitoring_daily = dg.ScheduleDefinition(
 
 def automation(settings: Settings) -> list[dg.SensorDefinition]:
     """The sensors, with the intervals and the threshold of the settings."""
-    return [_source_sensor(settings), data_flow, _feedback_threshold_sensor(settings), champion_alias_sensor]
+    return [
+        _source_sensor(settings),
+        data_flow,
+        _feedback_threshold_sensor(settings),
+        champion_alias_sensor,
+        promotion_request_sensor,
+        erasure_sensor,
+    ]
 
 
 def _source_sensor(settings: Settings) -> dg.SensorDefinition:

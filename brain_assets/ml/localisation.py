@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from brain_assets.ml.figures import LocalisationFigures
 from brain_assets.ml.resampling import Resampling
+from brain_core.explain import peak
 from brain_core.labels import CLASSES
 
 NO_TUMOUR = CLASSES.index("notumor")
@@ -48,13 +49,12 @@ def cell_targets(boxes: Boxes, labels: NDArray[np.int64], shape: tuple[int, int]
 
 
 def peaks(maps: Maps) -> NDArray[np.float64]:
-    """Centre of the greatest cell of each map (N, height, width) as x, y fractions of the image: (N, 2)."""
-    rows, columns = np.unravel_index(maps.reshape(len(maps), -1).argmax(axis=1), maps.shape[1:])
-    return np.stack([(columns + 0.5) / maps.shape[2], (rows + 0.5) / maps.shape[1]], axis=1)
+    """Peak of each map (N, height, width) as x, y fractions of the image, see `explain.peak`: (N, 2)."""
+    return np.array([peak(each) for each in maps], dtype=np.float64).reshape(-1, 2)
 
 
 def peak_in_box(maps: Maps, boxes: Boxes, margin: float = PEAK_MARGIN) -> NDArray[np.bool_]:
-    """Does the greatest cell of each map lie in the box, widened by the margin? False where no box is known.
+    """Does the peak of each map lie in the box, widened by the margin? False where no box is known.
 
     The pointing game of Zhang et al. 2018 (doi 10.1007/s11263-017-1059-x) with a margin relative to the box.
     """
@@ -90,11 +90,11 @@ def localisation_figures(
     """
     known = np.flatnonzero(~np.isnan(boxes).any(axis=1) & (labels != NO_TUMOUR))
     rows = {CLASSES[index]: known[labels[known] == index] for index in range(len(CLASSES))} | {ALL_TUMOURS: known}
-    peak, energy = peak_in_box(maps, boxes).astype(float), energy_in_box(maps, boxes)
+    pointed, energy = peak_in_box(maps, boxes).astype(float), energy_in_box(maps, boxes)
     figures = {}
     for name, of_class in rows.items():
         resampling = Resampling(components[of_class], seed) if len(of_class) else None
-        if resampling is not None and (in_box := resampling.mean(peak[of_class])) is not None:
+        if resampling is not None and (in_box := resampling.mean(pointed[of_class])) is not None:
             share = resampling.mean(energy[of_class])
             figures[name] = LocalisationFigures(images=len(of_class), peak_in_box=in_box, energy_in_box=share)
     return figures

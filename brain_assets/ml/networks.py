@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from brain_core.errors import TrainingError
 from brain_core.labels import CLASSES
 
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ def compact_cnn(input_size: int) -> "keras.Model":
     """Residual network after He et al. 2016 (arXiv:1512.03385), 0.5 M parameters, with a class map for a head."""
     images = _images(input_size)
     features = _compact_features(_standardised(images))
-    return _model(images, _outputs(_evidence(features, "head"), [features]), "compact_cnn")
+    return _model(images, _outputs(_evidence(features, "compact_head"), [features]), "compact_cnn")
 
 
 def lite0_map(input_size: int) -> "keras.Model":
@@ -97,6 +98,20 @@ def mirror_averaged(model: "keras.Model") -> "keras.Model":
     if "cells" in means:
         means |= _pooled_outputs(means["cells"])
     return _model(images, means, f"{model.name}_mirror_averaged")
+
+
+def join_members(twin: "keras.Model", members: list["keras.Model"]) -> None:
+    """Give a network of several members the weights of members that were trained alone.
+
+    Raises:
+        TrainingError: a layer is in no member.
+    """
+    trained = {layer.name: layer for member in members for layer in member.layers}
+    for layer in twin.layers:
+        if layer.weights and layer.name not in trained:
+            raise TrainingError(f"No member of {twin.name!r} has the layer {layer.name!r}; give all of its members.")
+        if layer.weights:
+            layer.set_weights(trained[layer.name].get_weights())
 
 
 def shift_evidence(model: "keras.Model", offsets: NDArray[np.floating[Any]]) -> None:

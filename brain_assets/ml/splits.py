@@ -19,6 +19,9 @@ DEFAULT_FRACTIONS = (0.7, 0.1, 0.2)
 
 _FILL_ORDER = tuple(PARTS.index(part) for part in ("train", "test", "validation"))
 
+TINY = 1e-9
+"""Stands for the weight of a stratum without components, which nothing is divided by."""
+
 Weights = NDArray[np.float64]
 
 
@@ -31,9 +34,11 @@ def assign_splits(
 ) -> pd.DataFrame:
     """Give whole components to the parts, class by class; the same for the same seed, whatever the row order.
 
-    The fractions are of the duplicate groups of a class, met as well as whole components allow. A class with at least
-    three components is in every part, as far as earlier assignments leave it free. A component whose images disagree
-    about the label counts for its most frequent one.
+    The fractions are of the duplicate groups of a class, met as well as whole components allow, and are met twice: by
+    the components of one group and by those of several. These are of different kinds (single images of unknown people,
+    and patients with many slices), and every part should know both. A class with at least three components is in every
+    part, as far as earlier assignments leave it free. A component whose images disagree about the label counts for its
+    most frequent one.
 
     Args:
         groups: `key`, `group` and, where patients are known, `component`; see `duplicates.duplicate_groups` and
@@ -112,30 +117,34 @@ def _part_by_component(images: pd.DataFrame, kept: "pd.Series[int]", fractions: 
 
 
 def _divided(members: pd.DataFrame, fractions: Weights) -> Iterator[tuple[int, str]]:
-    """Part of each component of one class, in the order of the rows but for the heavy ones, which come first."""
-    weights = members["weight"].to_numpy(dtype=np.float64)
-    wanted = fractions * weights.sum()
-    kept = members["kept"].to_numpy()
-    filled = np.array([weights[kept == part].sum() for part in range(len(PARTS))])
-    names = members.index.to_numpy()
-    yield from ((int(names[i]), PARTS[kept[i]]) for i in np.flatnonzero(kept >= 0))
-    free = np.flatnonzero(kept < 0)
-    # What is heavier than the smallest part should be is placed while there is still room to balance it.
-    heavy = weights[free] > wanted.min()
-    order = [*free[heavy][np.argsort(-weights[free][heavy], kind="stable")], *free[~heavy]]
-    for position, index in enumerate(order):
-        part = _best_part(filled, wanted, weights[index], len(order) - position)
-        filled[part] += weights[index]
-        yield int(names[index]), PARTS[part]
+    """Part of each component of one class: those that are kept, then those of several groups, then the others."""
+    weights, kept = members["weight"].to_numpy(dtype=np.float64), members["kept"].to_numpy()
+    names, is_free, is_single = members.index.to_numpy(), kept < 0, weights == 1
+    yield from ((int(names[i]), PARTS[kept[i]]) for i in np.flatnonzero(~is_free))
+    used, left = set(kept[~is_free].tolist()), int(is_free.sum())
+    for stratum in (~is_single, is_single):
+        wanted = np.maximum(fractions * weights[stratum].sum(), TINY)
+        filled = np.array([weights[stratum & (kept == part)].sum() for part in range(len(PARTS))])
+        for index in _placing_order(np.flatnonzero(stratum & is_free), weights, wanted.min()):
+            empty = [part for part in _FILL_ORDER if part not in used]
+            part = _best_part(filled, wanted, weights[index], empty[:left] if left <= len(empty) else list(_FILL_ORDER))
+            filled[part] += weights[index]
+            used.add(part)
+            left -= 1
+            yield int(names[index]), PARTS[part]
 
 
-def _best_part(filled: Weights, wanted: Weights, weight: float, remaining: int) -> int:
-    """Where a component of this weight makes sum((filled - wanted)^2 / wanted) smallest.
+def _placing_order(rows: NDArray[np.intp], weights: Weights, smallest_part: float) -> list[int]:
+    """What is heavier than the smallest part should be is placed while there is still room to balance it."""
+    heavy = weights[rows] > smallest_part
+    return [*rows[heavy][np.argsort(-weights[rows][heavy], kind="stable")].tolist(), *rows[~heavy].tolist()]
 
-    For components of weight 1 this is Sainte-Lague's apportionment. The last components fill empty parts.
+
+def _best_part(filled: Weights, wanted: Weights, weight: float, allowed: list[int]) -> int:
+    """Which part a component of this weight has to join to make sum((filled - wanted)^2 / wanted) smallest.
+
+    For components of weight 1 this is Sainte-Lague's apportionment.
     """
-    empty = [part for part in _FILL_ORDER if filled[part] == 0]
-    allowed = empty[:remaining] if remaining <= len(empty) else list(_FILL_ORDER)
     cost = (2 * (filled - wanted) + weight) / wanted
     return min(allowed, key=lambda part: float(cost[part]))
 

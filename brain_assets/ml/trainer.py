@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from brain_assets.ml.checkpoints import Checkpoint, CheckpointStore, NoCheckpoints, assign, fits, values_of
 from brain_assets.ml.confidence import weighted_loss
+from brain_assets.ml.losses import cell_loss
 from brain_assets.ml.model import architecture_of, weights_bytes
 from brain_assets.ml.networks import mirror_averaged
 from brain_assets.ml.training_batches import BatchOptions, learning_heads, training_batches
@@ -165,7 +166,7 @@ def _compiled(model: "keras.Model", config: TrainingConfig, steps: int) -> "kera
             # About the last twentieth of the steps.
             ema_momentum=1 - 1 / max(2, steps / 20),
         ),
-        {name: _cell_loss if name.startswith("cells") else image_loss for name in heads},
+        {name: cell_loss if name.startswith("cells") else image_loss for name in heads},
         loss_weights={name: config.cell_weight if name.startswith("cells") else 1.0 for name in heads},
         metrics={name: ["accuracy"] for name in heads if name.startswith("logits")},
         jit_compile=architecture_of(config.architecture).is_compiled,
@@ -183,13 +184,6 @@ def _schedule(steps: int, config: TrainingConfig) -> Any:
         warmup_target=config.learning_rate,
         warmup_steps=warmup,
     )
-
-
-def _cell_loss(targets: Any, cells: Any) -> Any:
-    """Cross-entropy of the cells with weighted targets, see `localisation.cell_targets`: one value an image."""
-    import keras
-
-    return -keras.ops.sum(targets * keras.ops.log_softmax(cells), axis=(1, 2, 3))
 
 
 def _watch(after_epoch: Callable[[dict[str, float]], bool]) -> Any:

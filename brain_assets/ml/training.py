@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from brain_assets.ml import imagenet
 from brain_assets.ml.confidence import COVERAGE, fit_calibration, set_threshold
 from brain_assets.ml.model import architecture_of, build_model, load_weights, weights_bytes
-from brain_assets.ml.networks import shift_evidence
+from brain_assets.ml.networks import join_members, mirror_averaged, shift_evidence
 from brain_assets.ml.trainer import Attempt, Trainer, predicted_logits
 from brain_assets.ml.training_data import TrainingConfig, TrainingData, check
 
@@ -66,6 +66,22 @@ def train(
     history, best = trainer.run()
     load_weights(model, best)
     return _calibrated(model, predicted_logits(trainer.averaged, data.validation_images), data, history)
+
+
+def join(members: list[TrainedWeights], architecture: str, data: TrainingData) -> TrainedWeights:
+    """The network whose members were trained alone, calibrated as a whole on the validation images.
+
+    Raises:
+        TrainingError: the members are not those of the architecture, or their weights do not fit.
+    """
+    models = []
+    for member in members:
+        models.append(build_model(member.architecture, member.input_size))
+        load_weights(models[-1], member.weights)
+    twin = build_model(architecture, members[0].input_size)
+    join_members(twin, models)
+    logits = predicted_logits(mirror_averaged(twin), data.validation_images)
+    return _calibrated(twin, logits, data, [row for member in members for row in member.history])
 
 
 def _calibrated(

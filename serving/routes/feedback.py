@@ -1,6 +1,7 @@
 """What a reader says about a prediction."""
 
 import logging
+from functools import partial
 
 from fastapi import APIRouter, Depends, Request
 from fastapi.exceptions import RequestValidationError
@@ -10,15 +11,17 @@ from brain_core.errors import (
     BrainError,
     DatabaseError,
     NotABrainMri,
+    PredictionErased,
     PredictionNotFound,
     StorageError,
     UnknownClass,
 )
-from brain_core.predictions import StoredFeedback
+from brain_core.prediction_records import StoredFeedback
 from serving.deps import AccessToken, PredictionId, Services, ServicesDep, require_scope
 from serving.examples import FEEDBACK, FEEDBACK_REQUEST
 from serving.problems import openapi_responses
 from serving.request_log import note
+from serving.shelf import copy_image
 
 logger = logging.getLogger(__name__)
 
@@ -34,7 +37,13 @@ router = APIRouter(prefix="/v1/predictions", tags=["feedback"])
     openapi_extra={"requestBody": FEEDBACK_REQUEST},
     responses=FEEDBACK
     | openapi_responses(
-        PredictionNotFound, RequestValidationError, UnknownClass, NotABrainMri, DatabaseError, StorageError
+        PredictionNotFound,
+        PredictionErased,
+        RequestValidationError,
+        UnknownClass,
+        NotABrainMri,
+        DatabaseError,
+        StorageError,
     ),
 )
 def feedback(
@@ -45,10 +54,8 @@ def feedback(
     verdict: FeedbackRequest,
 ) -> Feedback:
     """Agree, or name the right class; a later answer replaces an earlier one."""
-    images = services.images
-    stored = services.store.set_feedback(
-        prediction_id, access_token, verdict, copy_image=lambda old, new: images.write(new, images.read(old))
-    )
+    copy = partial(copy_image, services.images)
+    stored = services.store.set_feedback(prediction_id, access_token, verdict, copy)
     _drop_stale_image(services, stored)
     note(
         request,
@@ -61,7 +68,7 @@ def _drop_stale_image(services: Services, stored: StoredFeedback) -> None:
     if stored.stale_image_key is None:
         return
     try:
-        services.store.drop_stale_image(stored.prediction_id, stored.stale_image_key, services.images.delete)
+        services.store.drop_images(stored.prediction_id, [stored.stale_image_key], services.images.delete)
     except BrainError as exc:
-        # The feedback is safe; erasing the prediction also deletes such a copy.
+        # The feedback is safe; the key is noted, so that the sweep deletes the copy.
         logger.warning("A former copy of an image is left in the bucket.", extra={"error.message": str(exc)})

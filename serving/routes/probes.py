@@ -15,7 +15,8 @@ from brain_core.labels import NOTICE
 from brain_core.storage import Bucket
 from serving.deps import ServicesDep
 from serving.examples import FIGURES
-from serving.problems import NOT_READY, openapi_responses, problem_response
+from serving.problem_types import NOT_READY
+from serving.problems import openapi_responses, problem_response
 
 router = APIRouter(tags=["probes"])
 
@@ -28,13 +29,13 @@ async def livez() -> dict[str, str]:
 
 @router.get("/readyz", summary="Can predictions be made?", responses=openapi_responses(NOT_READY))
 def readyz(request: Request, services: ServicesDep) -> Any:
-    """200 when database, bucket and model are there; else 503 naming in `missing` what is not.
+    """200 when database and model are there; else 503 naming in `missing` what is not.
 
-    `is_newest_model` is false when a newer model was published that could not be loaded; `warning` says why.
+    The bucket may be away: uploads wait in the outbox, and `has_bucket` is false. `is_newest_model` is false when a
+    newer model was published that could not be loaded; `warning` says why.
     """
     checks: dict[str, Callable[[], object]] = {
         "database": lambda: _ask(services.engine),
-        "bucket": lambda: _ask_bucket(services.images),
         "model": lambda: services.champion.bundle,
     }
     missing = [name for name, check in checks.items() if not _succeeds(check)]
@@ -45,6 +46,7 @@ def readyz(request: Request, services: ServicesDep) -> Any:
         "model_version": services.champion.bundle.manifest.version,
         "is_newest_model": services.champion.failure is None,
         "warning": services.champion.warning,
+        "has_bucket": _succeeds(lambda: _ask_bucket(services.images)),
         "notice": NOTICE,
     }
 

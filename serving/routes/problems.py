@@ -7,7 +7,8 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 
 from brain_core.labels import NOTICE
-from serving.problems import ALL_PROBLEM_TYPES, openapi_not_found, openapi_responses
+from serving.problem_types import ALL_PROBLEM_TYPES
+from serving.problems import openapi_not_found, openapi_responses
 
 router = APIRouter(prefix="/problems", tags=["problems"])
 

@@ -37,7 +37,7 @@ def report(keyed_url, make_key, tmp_path):
         *("-H", f"X-API-Key: {key}", "-H", f"Authorization: Bearer {created.access_token}"),
         *("--phases", "examples,coverage,fuzzing", "--max-examples", "12", "--seed", "1"),
         *("--request-timeout", "30", "--no-color", "--continue-on-failure"),
-        # What the server answers to a wrong key is tested by name (test_api_keys.py).
+        # What the server answers to a wrong key is tested by name (test_keys.py).
         *("--exclude-checks", "ignored_auth"),
     ]
     # That a picture is a brain MRI slice, or a class another than the predicted one, cannot be described.

@@ -9,7 +9,8 @@ from brain_core.contracts import FeedbackRequest
 from brain_core.corrections import CorrectionStore
 from brain_core.database import open_engine
 from brain_core.gate import GateDecision
-from brain_core.predictions import ImageFacts, NewPrediction, Outcome, PredictionStore
+from brain_core.prediction_records import ImageFacts, NewPrediction, Outcome
+from brain_core.predictions import PredictionStore
 from brain_core.storage import corrected_image_key, image_key
 
 
@@ -83,7 +84,7 @@ def test_corrections_that_were_not_accepted_do_not_count(predictions, correction
 
 
 def test_an_erased_correction_is_gone(predictions, corrections):
-    predictions.erase(corrected(predictions), "token", lambda _: None)
+    predictions.erase(corrected(predictions), "token")
     assert corrections.accepted() == []
     assert corrections.unclaimed_image_count() == 0
 
@@ -142,7 +143,7 @@ def test_a_later_retraining_claims_only_what_is_new(predictions, corrections, en
 def test_corrections_erased_before_the_claim_are_left_out(predictions, corrections):
     erased, kept = corrected(predictions, "aa"), corrected(predictions, "bb")
     used = corrections.accepted()
-    predictions.erase(erased, "token", lambda _: None)
+    predictions.erase(erased, "token")
     corrections.claim("run-1", "2", True, [*used, replace(used[0], prediction_id=UUID(int=3))])
     assert corrections.unclaimed_image_count() == 0
     assert [c.prediction_id for c in corrections.accepted()] == [kept]

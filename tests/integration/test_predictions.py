@@ -6,10 +6,18 @@ from sqlalchemy import text
 
 from brain_core.contracts import FeedbackRequest
 from brain_core.database import open_engine
-from brain_core.errors import DatabaseError, NotABrainMri, PredictionNotFound, StorageError, UnknownClass
+from brain_core.errors import (
+    DatabaseError,
+    NotABrainMri,
+    PredictionErased,
+    PredictionNotFound,
+    StorageError,
+    UnknownClass,
+)
 from brain_core.gate import GateDecision
 from brain_core.labels import TumourClass
-from brain_core.predictions import ImageFacts, NewPrediction, Outcome, PredictionStore
+from brain_core.prediction_records import ADMIN, ImageFacts, NewPrediction, Outcome
+from brain_core.predictions import PredictionStore
 from brain_core.storage import corrected_image_key, image_key, refused_image_key
 
 TOKEN = "token"
@@ -62,6 +70,11 @@ def new_prediction(outcome=OUTCOME, access_token=TOKEN):
         model_version="7",
         timings_ms={"decode": 1.5},
     )
+
+
+def noted(engine):
+    with engine.connect() as connection:
+        return set(connection.execute(text("SELECT image_key FROM stray_image")).scalars())
 
 
 def refuse(*_):
@@ -117,6 +130,25 @@ def test_a_correction_moves_the_image(store):
     assert store.get(new.id, TOKEN).image_key == there
 
 
+def test_a_move_notes_where_a_copy_may_be_left(store, engine):
+    new = new_prediction()
+    store.save(new)
+    with pytest.raises(StorageError):
+        store.set_feedback(new.id, TOKEN, PITUITARY, refuse)
+    assert noted(engine) == {corrected_image_key("pituitary", new.id)}
+    stale = store.set_feedback(new.id, TOKEN, PITUITARY, Copies()).stale_image_key
+    assert noted(engine) == {stale} == {new.image.key}
+    store.drop_images(new.id, [stale], lambda _: None)
+    assert noted(engine) == set()
+
+
+def test_an_admin_reaches_every_prediction(store):
+    new = new_prediction()
+    store.save(new)
+    assert store.get(new.id, ADMIN).id == new.id
+    store.erase(new.id, ADMIN)
+
+
 def test_a_replaced_verdict_raises_the_revision_and_moves_the_image_on(store):
     new, copies = new_prediction(), Copies()
     store.save(new)
@@ -170,58 +202,71 @@ def test_feedback_needs_the_token(store):
 def test_a_stale_image_is_dropped_but_not_one_that_came_back(store):
     new, dropped = new_prediction(), []
     store.save(new)
-    store.drop_stale_image(new.id, new.image.key, dropped.append)
-    store.drop_stale_image(new.id, "elsewhere", dropped.append)
+    store.drop_images(new.id, [new.image.key, "elsewhere"], dropped.append)
     assert dropped == ["elsewhere"]
 
 
 def test_erasing_leaves_an_empty_tombstone(store, engine):
-    new, deleted = new_prediction(), []
+    new = new_prediction()
     store.save(new)
     store.set_feedback(new.id, TOKEN, PITUITARY, Copies())
-    store.erase(new.id, TOKEN, deleted.append)
-    assert {new.image.key, corrected_image_key("pituitary", new.id)} <= set(deleted)
+    keys = store.erase(new.id, TOKEN)
+    assert {new.image.key, corrected_image_key("pituitary", new.id)} <= set(keys)
     with engine.connect() as connection:
         row = connection.execute(text("SELECT * FROM prediction")).mappings().one()
         assert connection.scalar(text("SELECT count(*) FROM feedback")) == 0
+        assert connection.scalar(text("SELECT count(*) FROM erasure WHERE purged_at IS NULL")) == 1
     kept = {name for name, value in row.items() if value is not None and value != 0 and value != {}}
-    assert kept - {"access_token_sha256"} == {
+    assert kept == {
         "id",
         "created_at",
+        "access_token_sha256",
         "consent_version",
         "consent_at",
         "is_valid",
         "model_version",
         "deleted_at",
     }
-    assert bytes(row["access_token_sha256"]) == b""
-    with pytest.raises(PredictionNotFound):
-        store.get(new.id, TOKEN)
-    with pytest.raises(PredictionNotFound):
-        store.erase(new.id, TOKEN, deleted.append)
+
+
+def test_the_owner_of_an_erased_upload_is_told_so_and_nobody_else(store):
+    new = new_prediction()
+    store.save(new)
+    store.erase(new.id, TOKEN)
+    for call in (store.get, store.erase):
+        with pytest.raises(PredictionErased):
+            call(new.id, TOKEN)
+        with pytest.raises(PredictionErased):
+            call(new.id, ADMIN)
+        with pytest.raises(PredictionNotFound):
+            call(new.id, "other")
+    with pytest.raises(PredictionErased):
+        store.set_feedback(new.id, TOKEN, AGREES, Copies())
 
 
 def test_a_refused_upload_can_be_erased(store):
-    new, deleted = new_prediction(outcome=None), []
+    new = new_prediction(outcome=None)
     store.save(new)
-    store.erase(new.id, TOKEN, deleted.append)
-    assert deleted == [new.image.key]
+    assert store.erase(new.id, TOKEN) == [new.image.key]
 
 
-def test_nothing_is_erased_when_the_image_cannot_be_deleted(store):
-    new = new_prediction()
-    saved = store.save(new)
+def test_images_whose_deletion_failed_stay_noted(store, engine):
+    new = new_prediction(outcome=None)
+    store.save(new)
+    keys = store.erase(new.id, TOKEN)
     with pytest.raises(StorageError):
-        store.erase(new.id, TOKEN, refuse)
-    assert store.get(new.id, TOKEN) == saved
+        store.drop_images(new.id, keys, refuse)
+    assert noted(engine) == {new.image.key}
+    store.drop_images(new.id, keys, lambda _: None)
+    assert noted(engine) == set()
 
 
 def test_erasing_needs_the_token(store):
-    new, deleted = new_prediction(), []
+    new = new_prediction()
     store.save(new)
     with pytest.raises(PredictionNotFound):
-        store.erase(new.id, "other", deleted.append)
-    assert deleted == []
+        store.erase(new.id, "other")
+    assert store.get(new.id, TOKEN).id == new.id
 
 
 def test_a_database_that_is_away_is_an_error_of_ours(tmp_path):

@@ -4,7 +4,7 @@ import httpx
 import pytest
 
 from brain_core.labels import NOTICE
-from serving.problems import ALL_PROBLEM_TYPES
+from serving.problem_types import ALL_PROBLEM_TYPES
 
 
 def test_the_type_of_every_problem_can_be_read(api_url):

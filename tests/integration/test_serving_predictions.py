@@ -18,7 +18,7 @@ from brain_core.labels import CLASSES, CONSENT_VERSION, NOTICE
 from tests.fixtures_bundle import drawn_slice, photograph_jpeg, slice_jpeg
 from tests.fixtures_serving import request_events, wait_until
 
-CONSENT = {"consent": "true"}
+CONSENT = {"consent": "true", "consent_version": CONSENT_VERSION}
 
 
 @pytest.fixture
@@ -158,11 +158,17 @@ def test_a_photograph_is_refused_and_kept_apart(http, images, rows):
 
 
 @pytest.mark.parametrize(
-    "form",
-    [{}, {"consent": "false"}, {"consent": "perhaps"}, {"consent": "true", "consent_version": "1999-01"}],
+    ("form", "slug"),
+    [
+        ({}, "consent-missing"),
+        ({"consent": "false", "consent_version": CONSENT_VERSION}, "consent-missing"),
+        ({"consent": "perhaps", "consent_version": CONSENT_VERSION}, "consent-missing"),
+        ({"consent": "true"}, "consent-missing"),
+        ({"consent": "true", "consent_version": "1999-01"}, "consent-outdated"),
+    ],
 )
-def test_without_consent_nothing_is_stored(http, images, rows, form):
-    assert_problem(upload(http, slice_jpeg(), form), 400, "consent-missing")
+def test_without_consent_nothing_is_stored(http, images, rows, form, slug):
+    assert_problem(upload(http, slice_jpeg(), form), 400, slug)
     assert keys(images) == []
     assert rows() == []
 
@@ -285,7 +291,7 @@ def test_erasing_removes_image_row_content_and_feedback(client, images, rows):
     for call in (client.get, client.image, client.erase):
         with pytest.raises(ApiError) as caught:
             call(created.id, created.access_token)
-        assert caught.value.status == 404
+        assert (caught.value.status, caught.value.problem["type"]) == (410, "/problems/erased")
 
 
 def test_parallel_uploads_each_get_their_own_answer(client, images):

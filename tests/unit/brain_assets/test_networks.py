@@ -3,7 +3,8 @@ import numpy as np
 import pytest
 
 from brain_assets.ml.model import build_model
-from brain_assets.ml.networks import mirror_averaged, shift_evidence
+from brain_assets.ml.networks import join_members, mirror_averaged, shift_evidence
+from brain_core.errors import TrainingError
 from brain_core.labels import CLASSES
 from tests.fixtures_model import textures
 
@@ -36,3 +37,18 @@ def test_what_is_added_to_the_evidence_is_added_to_the_logits_and_leaves_the_map
     after = answers(model, images)
     np.testing.assert_allclose(after["logits"], before["logits"] + offsets, atol=1e-4)
     np.testing.assert_allclose(after["activation_map"][..., TUMOURS], before["activation_map"][..., TUMOURS], atol=1e-5)
+
+
+def test_members_that_were_trained_alone_answer_together_as_they_did_alone(model):
+    lite0, twin, images = build_model("lite0_map", 32), build_model("twin_map", 32), textures(4)[0]
+    join_members(twin, [model, lite0])
+    together, alone = answers(twin, images), {"compact": answers(model, images), "lite0": answers(lite0, images)}
+    for name, member in alone.items():
+        np.testing.assert_allclose(together[f"logits_{name}"], member["logits"], atol=1e-4)
+    cells = [member["cells"] for member in alone.values()]
+    np.testing.assert_allclose(together["cells"], np.mean(cells, axis=0), atol=1e-4)
+
+
+def test_joining_without_a_member_names_a_layer_that_is_missing(model):
+    with pytest.raises(TrainingError, match=r"No member of 'twin_map' has the layer '.*'; give all of its members"):
+        join_members(build_model("twin_map", 32), [model])

@@ -197,3 +197,12 @@ def test_large_components_are_not_all_for_training():
 def test_unknown_earlier_part_is_refused():
     with pytest.raises(SettingsError, match="holdout"):
         assign_splits(*many_groups(3), earlier=pd.DataFrame({"key": ["00000.jpg"], "part": ["holdout"]}))
+
+
+def test_single_images_are_divided_like_patients_with_many():
+    """Heavy patients go first; the single images used to fill up what these left, mostly outside the training part."""
+    sizes = [60, 60, 55, 50, 40, 30, 30, 25, 20, 20, 15, 15, 15, 10, 10, 10, 10, *[1] * 100]
+    rows = [(n, patient, "glioma") for n, patient in enumerate(np.repeat(range(len(sizes)), sizes).tolist())]
+    splits = assign_splits(*with_components(rows))
+    single = splits[splits.groupby("component")["group"].transform("size") == 1]
+    assert single["part"].value_counts().to_dict() == {"train": 70, "validation": 10, "test": 20}

@@ -8,7 +8,7 @@ from brain_assets.ml.localisation import peak_in_box
 from brain_assets.ml.model import build_model, load_weights
 from brain_assets.ml.networks import mirror_averaged
 from brain_assets.ml.trainer import predicted_logits
-from brain_assets.ml.training import train
+from brain_assets.ml.training import join, train
 from brain_assets.ml.training_data import TrainingData
 from brain_core.errors import TrainingError
 from tests.fixtures_model import QUICK, texture_data, textures
@@ -87,3 +87,15 @@ def test_an_empty_validation_set_is_refused():
 def test_weights_that_do_not_fit_are_refused_before_training():
     with pytest.raises(TrainingError, match="do not fit"):
         train(texture_data(32), QUICK, initial_weights=b"nonsense")
+
+
+def test_joined_members_are_calibrated_as_a_whole(quick_training):
+    data = quick_training.data
+    lite0 = train(data, replace(QUICK, architecture="lite0_map", epochs=1))
+    joined = join([quick_training.trained, lite0], "twin_map", data)
+    model = build_model(joined.architecture, joined.input_size)
+    load_weights(model, joined.weights)
+    probabilities = softmax(predicted_logits(mirror_averaged(model), data.validation_images) / joined.temperature)
+    covered = probabilities[np.arange(len(probabilities)), data.validation_labels] >= joined.set_threshold
+    assert covered.mean() >= joined.coverage
+    assert len(joined.history) == len(quick_training.trained.history) + 1

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from brain_core.explain import contours, explanation_png, normalised, overlay_png, peak
+from brain_core.explain import contours, explanation_png, normalised, overlay_png, packed, peak, unpacked
 
 
 def spot(height: int = 16, width: int = 16, row: int = 4, column: int = 10) -> np.ndarray:
@@ -134,3 +134,12 @@ def test_a_long_title_is_wrapped_and_stays_inside():
     head = long[: long.shape[0] - 512]
     assert (head[:, -10:] == 0).all()
     assert head.max() == 255
+
+
+def test_a_packed_map_gives_the_same_picture():
+    activation_map = np.random.default_rng(0).normal(0, 3, (20, 17)).astype(np.float32)
+    again = unpacked(packed(activation_map))
+    assert (again.shape, again.dtype) == ((20, 17), np.float32)
+    np.testing.assert_allclose(again, activation_map, rtol=1e-3)
+    assert len(packed(activation_map)) == 4 + 2 * 20 * 17
+    assert np.isfinite(unpacked(packed(np.full((2, 2), 1e9, np.float32)))).all()

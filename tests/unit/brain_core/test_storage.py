@@ -50,3 +50,17 @@ def test_a_bucket_without_credentials_is_an_error_of_ours(tmp_path, monkeypatch)
     monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", str(tmp_path / "absent.json"))
     with pytest.raises(StorageError, match=r"no Google Cloud credentials: .*absent\.json"):
         open_bucket("gs://name/prefix")
+
+
+def test_only_old_unfinished_writes_are_removed(tmp_path):
+    bucket = LocalBucket(tmp_path)
+    old, young = tmp_path / "a" / ".tmp-old", tmp_path / ".tmp-young"
+    old.parent.mkdir()
+    for path in (old, young):
+        path.write_bytes(b"half")
+    os.utime(old, (0, 0))
+    bucket.drop_unfinished(3600)
+    assert (old.exists(), young.exists()) == (False, True)
+    bucket.drop_unfinished(0)
+    assert not young.exists()
+    LocalBucket(tmp_path / "absent").drop_unfinished(0)

@@ -11,6 +11,12 @@ from serving import examples
         (examples.PREDICTION, 200, contracts.Prediction),
         (examples.FEEDBACK, 200, contracts.Feedback),
         (examples.MODEL, 200, contracts.ModelCard),
+        (examples.CONSENT, 200, contracts.Consent),
+        (examples.EXPLANATION, 200, contracts.Explanation),
+        (examples.REVIEW_QUEUE, 200, contracts.ReviewQueue),
+        (examples.REVIEW_ITEM, 200, contracts.ReviewItem),
+        (examples.MODEL_LIST, 200, contracts.ModelList),
+        (examples.PROMOTION_ORDER, 202, contracts.PromotionOrder),
     ],
 )
 def test_an_example_is_what_the_api_answers(answer, status, contract):
@@ -27,3 +33,8 @@ def test_the_example_is_consistent():
 def test_the_examples_of_feedback_are_accepted():
     for example in examples.FEEDBACK_REQUEST["content"]["application/json"]["examples"].values():
         contracts.FeedbackRequest.model_validate(example["value"])
+
+
+def test_the_examples_of_reviews_are_accepted():
+    for example in examples.REVIEW_REQUEST["content"]["application/json"]["examples"].values():
+        contracts.ReviewRequest.model_validate(example["value"])

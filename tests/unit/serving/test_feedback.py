@@ -3,15 +3,16 @@ from types import SimpleNamespace
 from uuid import UUID
 
 from brain_core.errors import StorageError
-from brain_core.predictions import StoredFeedback
+from brain_core.prediction_records import StoredFeedback
 from serving.routes.feedback import _drop_stale_image
 
 
 class Store:
     """Always lets a former copy go."""
 
-    def drop_stale_image(self, prediction_id, key, delete_image):
-        delete_image(key)
+    def drop_images(self, prediction_id, keys, delete_image):
+        for key in keys:
+            delete_image(key)
 
 
 class Images:

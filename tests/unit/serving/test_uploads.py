@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from starlette.requests import ClientDisconnect
 
-from brain_core.errors import ConsentMissing, ImageTooLarge, UnsupportedImageType
+from brain_core.errors import ConsentMissing, ConsentOutdated, ImageTooLarge, UnsupportedImageType
 from brain_core.labels import CONSENT_VERSION
 from serving.uploads import FORM_BYTES, Upload, read_upload
 
@@ -43,7 +43,8 @@ def read(body, content_type=b"multipart/form-data; boundary=b", headers=(), chun
     return asyncio.run(read_upload(Request(scope, receive), LIMIT)), taken
 
 
-FILE, CONSENT = part("file", b"data", "x.jpg"), part("consent", b"true")
+VERSION = part("consent_version", CONSENT_VERSION.encode())
+FILE, CONSENT = part("file", b"data", "x.jpg"), part("consent", b"true") + VERSION
 
 
 @pytest.mark.parametrize("order", [(FILE, CONSENT), (CONSENT, FILE)])
@@ -78,20 +79,22 @@ def test_reading_stops_at_the_limit():
 
 @pytest.mark.parametrize("consent", [b"true", b"1", b"yes", b"on", b"True"])
 def test_consent_is_any_true_value(consent):
-    read(form(FILE, part("consent", consent)))
+    read(form(FILE, part("consent", consent), VERSION))
 
 
-@pytest.mark.parametrize("parts", [(FILE,), (FILE, part("consent", b"no")), (FILE, part("consent", b"true", "c.txt"))])
+@pytest.mark.parametrize(
+    "parts", [(FILE, VERSION), (VERSION, part("consent", b"no")), (VERSION, part("consent", b"true", "c.txt"))]
+)
 def test_anything_else_is_no_consent(parts):
     with pytest.raises(ConsentMissing):
-        read(form(*parts) if len(parts) == 1 else form(*parts[1:]))
+        read(form(*parts))
 
 
-def test_consent_to_another_text_is_none():
+def test_consent_that_names_no_text_or_another_one_is_none():
     with pytest.raises(ConsentMissing, match=CONSENT_VERSION):
-        read(form(FILE, CONSENT, part("consent_version", b"1999-01")))
-    upload, _ = read(form(FILE, CONSENT, part("consent_version", CONSENT_VERSION.encode())))
-    assert upload.consent_version == CONSENT_VERSION
+        read(form(FILE, part("consent", b"true")))
+    with pytest.raises(ConsentOutdated, match=CONSENT_VERSION):
+        read(form(FILE, part("consent", b"true"), part("consent_version", b"1999-01")))
 
 
 @pytest.mark.parametrize(
