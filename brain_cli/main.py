@@ -15,6 +15,7 @@ from rich.table import Table
 
 from brain_cli.bundled_command import publish_bundled
 from brain_cli.data_commands import data_commands
+from brain_cli.key_commands import key_commands
 from brain_cli.model_commands import model_commands
 from brain_cli.predict_commands import evaluate, explain, predict
 from brain_cli.simulate_commands import simulate_commands
@@ -36,6 +37,7 @@ elastic_commands = typer.Typer(help="Elasticsearch and Kibana.", no_args_is_help
 app.add_typer(database_commands, name="db")
 app.add_typer(elastic_commands, name="elk")
 app.add_typer(data_commands, name="data")
+app.add_typer(key_commands, name="keys")
 app.add_typer(model_commands, name="models")
 app.add_typer(simulate_commands, name="simulate")
 model_commands.command("publish-bundled")(publish_bundled)
@@ -140,15 +142,26 @@ def doctor() -> None:
 
 
 @app.command()
-def serve() -> None:
-    """Run the prediction API alone; it needs BRAIN_DATABASE__URL.
+def serve(
+    host: Annotated[str | None, typer.Option(help="Address to listen on, instead of BRAIN_SERVING__HOST.")] = None,
+    port: Annotated[int | None, typer.Option(help="Port, instead of BRAIN_SERVING__PORT.")] = None,
+    workers: Annotated[int | None, typer.Option(help="Processes, instead of BRAIN_SERVING__WORKERS.")] = None,
+) -> None:
+    """Run the prediction API alone; it needs BRAIN_DATABASE__URL. Stopped, it finishes what it has accepted.
 
-    Example:
+    An address that others can reach needs an API key first (`brain keys create`).
+
+    Exit codes: 0 stopped, 1 a setting is wrong, or there is no API key for this address.
+
+    Examples:
       BRAIN_DATABASE__URL=postgresql://user:password@host/brain brain serve
+
+      brain serve --workers 4 --port 8080
     """
     from serving.main import main as serve_main
 
-    serve_main()
+    given = {"host": host, "port": port, "workers": workers}
+    serve_main(serving={name: value for name, value in given.items() if value is not None})
 
 
 @app.command()

@@ -12,6 +12,7 @@ from filelock import FileLock, Timeout
 
 from brain_cli.embedded_postgres import EmbeddedServer, embedded_postgres, stop_leftover_server
 from brain_cli.interrupts import held_back
+from brain_cli.page_key import store_page_key, with_page_key
 from brain_cli.parts import (
     DAGSTER_YAML,
     WORKSPACE_YAML,
@@ -140,6 +141,7 @@ def first_model(settings: Settings, say: Callable[[str], None]) -> list[Part]:
 
 @contextmanager
 def _running_parts(settings: Settings, server: EmbeddedServer, say: Callable[[str], None]) -> Iterator[Platform]:
+    settings = with_page_key(settings)
     home, urls = settings.home_path, dict(server.urls)
     environment = platform_environment(settings, urls)
     supervisor = Supervisor(home / "logs", environment)
@@ -159,6 +161,7 @@ def _running_parts(settings: Settings, server: EmbeddedServer, say: Callable[[st
     try:
         record("starting")
         Upgrades(urls, environment, home / "logs", say).upgrade_all()
+        store_page_key(settings, urls["brain"])
         supervisor.start_in_order(parts, READY_TIMEOUT_S, announce)
         record("running")
         yield Platform(supervisor, parts, urls)

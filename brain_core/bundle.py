@@ -19,7 +19,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from brain_core.errors import BundleError, ModelUnavailable, ObjectNotFound
 from brain_core.gate import Gate, GateDecision
-from brain_core.imaging import DecodedImage, model_tensor
+from brain_core.golden import Golden
+from brain_core.imaging import DecodedImage, model_tensor, resize
 from brain_core.labels import CLASSES
 from brain_core.storage import CHAMPION_KEY, Bucket, model_key, read_json
 
@@ -27,9 +28,14 @@ MODEL_FILE = "model.onnx"
 GATE_FILE = "gate.npz"
 SPLIT_FILE = "split.parquet"
 REFERENCE_FILE = "reference.parquet"
+GOLDEN_FILE = "golden.npz"
+"""Optional: drawn pictures and the answers that the model gave them when it was made."""
+
 MANIFEST_FILE = "manifest.json"
 CONTENT_FILES = (MODEL_FILE, GATE_FILE, SPLIT_FILE, REFERENCE_FILE)
 SCHEMA_VERSION = 1
+GOLDEN_TOLERANCE = 1e-3
+"""Other processors differ in the sixth digit; another preprocessing or a damaged graph in the first ones."""
 
 
 class Provenance(BaseModel):
@@ -140,11 +146,29 @@ class Inference:
 
 @dataclass(frozen=True)
 class InferenceBundle:
-    """A loaded and verified model with its gate."""
+    """A loaded and verified model with its gate; `golden` is None in bundles from before there was one."""
 
     manifest: Manifest
     session: Session
     gate: Gate
+    golden: Golden | None = None
+
+    def check_golden(self) -> None:
+        """Make sure that this machine's preprocessing and runtime give the answers that the model was published with.
+
+        Raises:
+            BundleError: an answer differs by more than `GOLDEN_TOLERANCE`.
+        """
+        if self.golden is None:
+            return
+        size = self.manifest.input_size
+        given, _, _ = self.session.run(np.stack([resize(grey, size)[..., np.newaxis] for grey in self.golden.pictures]))
+        worst = float(np.abs(given - self.golden.probabilities).max()) if given.shape == self.golden.shape else np.inf
+        if not worst <= GOLDEN_TOLERANCE:
+            raise BundleError(
+                f"The bundle {self.manifest.version!r} answers its golden images otherwise than when it was made: "
+                f"a probability differs by {worst:.4f}. Compare the versions of Pillow and ONNX Runtime."
+            )
 
     def predict(self, images: NDArray[np.uint8]) -> list[Inference]:
         """Run the model on uint8 (N, S, S, 1) as `imaging.model_tensor` makes them."""
@@ -220,8 +244,9 @@ def load_files(files: BundleFiles, threads: int = 1) -> InferenceBundle:
     """
     manifest = read_manifest(files)
     contents = {name: verified(files, manifest, name) for name in CONTENT_FILES}
+    golden = Golden.from_bytes(verified(files, manifest, GOLDEN_FILE)) if GOLDEN_FILE in manifest.sha256 else None
     session = OnnxSession(contents[MODEL_FILE], threads)
-    return InferenceBundle(manifest, session, Gate.from_bytes(contents[GATE_FILE]))
+    return InferenceBundle(manifest, session, Gate.from_bytes(contents[GATE_FILE]), golden)
 
 
 def load_manifest(bucket: Bucket, version: str) -> Manifest:

@@ -4,11 +4,20 @@ from datetime import datetime
 from typing import Any, Literal
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, model_validator
 
 from brain_core.labels import CONSENT_VERSION, NOTICE, TumourClass
 
 ReviewState = Literal["pending", "accepted", "rejected"]
+
+_RIGHT_OR_CORRECTED: list[JsonValue] = [
+    {"properties": {"agrees": {"const": True}, "corrected_class": {"type": "null"}}},
+    {
+        "properties": {"agrees": {"const": False}, "corrected_class": {"type": "string"}},
+        "required": ["corrected_class"],
+    },
+]
+"""What `FeedbackRequest` checks, for its description."""
 
 
 class Contract(BaseModel):
@@ -71,7 +80,9 @@ class CreatedPrediction(Prediction):
 class FeedbackRequest(Contract):
     """A reader's answer to "was this right?"."""
 
-    agrees: bool
+    model_config = ConfigDict(json_schema_extra={"oneOf": _RIGHT_OR_CORRECTED})
+
+    agrees: bool = Field(strict=True)
     corrected_class: TumourClass | None = Field(None, description="Required when `agrees` is false.")
 
     @model_validator(mode="after")

@@ -17,8 +17,18 @@
   x FeedbackNotFound
   x FeedbackChanged
   x PageUnknown
-  x ScopeMissing
   x ModelVersionUnknown
+  x KeyRefused
+    + KeyMissing
+  x KeyNotFound
+  x KeyTaken
+  x ScopeMissing
+  x ForeignSite
+  x TryLater
+    + RateLimited
+    + Overloaded
+  x RequestTooSlow
+  x RequestTooLarge
   x BundleError
   x ModelUnavailable
   x StorageError
@@ -128,7 +138,7 @@ class PageUnknown(BrainError):
 
 
 class ScopeMissing(BrainError):
-    """The API key is missing, or is not for this.
+    """The API key is good, but not for this.
 
     Attributes:
         scope: what it lacks.
@@ -141,6 +151,54 @@ class ScopeMissing(BrainError):
 
 class ModelVersionUnknown(BrainError):
     """The bucket holds no model of this version."""
+
+
+class KeyRefused(BrainError):
+    """The API key is unknown, revoked or expired."""
+
+
+class KeyMissing(KeyRefused):
+    """The request needs an API key, and there was none."""
+
+
+class KeyNotFound(BrainError):
+    """No API key has this name."""
+
+
+class KeyTaken(BrainError):
+    """An API key with this name or secret exists."""
+
+
+class ForeignSite(BrainError):
+    """A page of another site sent the request to a server that is for this machine only."""
+
+
+class TryLater(BrainError):
+    """Nothing is wrong with the request but its time.
+
+    Attributes:
+        retry_after_s: seconds until it may be sent again.
+    """
+
+    def __init__(self, message: str, retry_after_s: float) -> None:
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
+
+
+class RateLimited(TryLater):
+    """The API key was used more often than it may be."""
+
+
+class Overloaded(TryLater):
+    """More uploads wait than the server can answer soon."""
+
+
+class RequestTooSlow(BrainError):
+    """The body did not arrive in time."""
+
+
+class RequestTooLarge(BrainError):
+    """The body has more bytes than any request of its kind needs."""
 
 
 class BundleError(BrainError):

@@ -20,9 +20,14 @@ from PIL.JpegImagePlugin import JpegImageFile, get_sampling
 from brain_core.errors import ImageTooLarge, UndecodableImage, UnsupportedImageType
 
 FORMATS = ("JPEG", "PNG")
+SIGNATURES = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n")
+"""What a JPEG and a PNG begin with."""
+
+SIGNATURE_BYTES = max(map(len, SIGNATURES))
 MODEL_SIZE = 160
 """Height and width of the model's input in pixels."""
 
+_NEITHER = "The content is neither JPEG nor PNG. Send one of these two."
 _SIXTEEN_BIT_MODES = frozenset({"I", "I;16", "I;16B", "I;16L", "F"})
 _SUBSAMPLINGS = {0: "4:4:4", 1: "4:2:2", 2: "4:2:0"}
 _UPRIGHT = {
@@ -116,9 +121,23 @@ def decode(data: bytes, limits: ImageLimits | None = None) -> DecodedImage:
         raise UndecodableImage("The file is empty. Send a JPEG or PNG image.")
     if len(data) > limits.max_bytes:
         raise ImageTooLarge(f"The file has {len(data)} bytes; at most {limits.max_bytes} are accepted.")
+    require_signature(data)
     with _open(data) as image:
         _check_pixels(image, limits)
         return _decoded(image)
+
+
+def require_signature(head: bytes) -> None:
+    """Make sure that a file begins like an image.
+
+    Args:
+        head: at least its first `SIGNATURE_BYTES`, or all of it.
+
+    Raises:
+        UnsupportedImageType: it is neither a JPEG nor a PNG.
+    """
+    if not head.startswith(SIGNATURES):
+        raise UnsupportedImageType(_NEITHER)
 
 
 def model_tensor(image: DecodedImage, size: int = MODEL_SIZE) -> NDArray[np.uint8]:
@@ -161,7 +180,7 @@ def _open(data: bytes) -> Image.Image:
     try:
         return _opened(data)
     except UnidentifiedImageError as exc:
-        raise UnsupportedImageType("The content is neither JPEG nor PNG. Send one of these two.") from exc
+        raise UndecodableImage("The image's header is damaged or incomplete.") from exc
     except Image.DecompressionBombError as exc:
         raise ImageTooLarge("The image has far more pixels than are accepted.") from exc
     except _DAMAGE as exc:

@@ -5,6 +5,7 @@ A setting `group.name` is the environment variable `BRAIN_GROUP__NAME`; `.env` i
 """
 
 import difflib
+import ipaddress
 import json
 import os
 from collections.abc import Iterable, Iterator
@@ -12,7 +13,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, DotEnvSettingsSource, SettingsConfigDict
 
 from brain_core.errors import SettingsError
@@ -21,6 +22,9 @@ PREFIX = "BRAIN_"
 DELIMITER = "__"
 OUTSIDE_SETTINGS = frozenset({"BRAIN_TEST_DATA"})
 """Variables with our prefix that are not settings of the product."""
+
+_SHARED_FOLDER = "PROMETHEUS_MULTIPROC_DIR"
+"""The metrics' library looks for it by this name."""
 
 Port = Annotated[int, Field(ge=1024, le=65535)]
 
@@ -75,15 +79,51 @@ class UploadSettings(Group):
 class ServingSettings(Group):
     """The prediction API."""
 
-    host: Literal["127.0.0.1", "::1", "localhost", "0.0.0.0"] = Field(  # noqa: S104
-        "127.0.0.1", description="Address to listen on; 0.0.0.0 only inside a container network."
+    host: str = Field(
+        "127.0.0.1",
+        description="Address to listen on; any but this machine's own needs API keys (`brain keys create`).",
     )
     port: Port = Field(8000, description="Port of the API.")
-    champion_poll_s: float = Field(2.0, gt=0, description="Seconds between looks at the champion.")
+    workers: int = Field(1, ge=1, le=64, description="Processes that share the port.")
     threads: int = Field(2, ge=1, le=64, description="Threads of ONNX Runtime for one image.")
+    champion_poll_s: float = Field(2.0, gt=0, description="Seconds between looks at the champion.")
+    require_keys: bool = Field(
+        False, description="Ask for API keys on this machine too, as behind a reverse proxy; elsewhere always."
+    )
+    key_cache_s: float = Field(5.0, gt=0, le=300, description="Seconds until a revoked key is refused.")
+    rate_per_minute: int = Field(600, ge=1, description="Requests a minute of a key that has no rate of its own.")
+    cors_origins: tuple[str, ...] = Field(
+        (), description='Sites whose pages may call the API, as JSON: `["https://example.org"]`.'
+    )
+    queue: int = Field(64, ge=1, description="Uploads that one process works on or lets wait; more get 503 at once.")
+    buffer_bytes: int = Field(
+        128 * 2**20, ge=2**20, description="Bytes of unfinished uploads that one process holds; more get 503 at once."
+    )
+    connections: int = Field(1000, ge=1, description="Connections that one process keeps open; further ones are cut.")
+    head_timeout_s: float = Field(10.0, gt=0, description="Seconds for a request's head to arrive.")
+    body_timeout_s: float = Field(60.0, gt=0, description="Seconds for a request's body to arrive.")
+    grace_s: int = Field(10, ge=0, description="Seconds that accepted requests get to finish when the server stops.")
     outbox_poll_s: float = Field(1.0, gt=0, description="Seconds between looks at images that wait for the bucket.")
     sweep_interval_s: float = Field(300.0, gt=0, description="Seconds between sweeps of what crashes left.")
     sweep_grace_s: float = Field(600.0, gt=0, description="What is younger is never swept: a request may be at it.")
+
+    @property
+    def is_local(self) -> bool:
+        """Is only this machine reached?"""
+        return self.host == "localhost" or ipaddress.ip_address(self.host).is_loopback
+
+    @property
+    def needs_keys(self) -> bool:
+        """Is nobody answered without an API key?"""
+        return self.require_keys or not self.is_local
+
+    @field_validator("host")
+    @classmethod
+    def _is_address(cls, host: str) -> str:
+        try:
+            return host if host == "localhost" else str(ipaddress.ip_address(host))
+        except ValueError as exc:
+            raise ValueError("write `localhost` or an IP address of this machine") from exc
 
 
 class DashboardSettings(Group):
@@ -94,6 +134,9 @@ class DashboardSettings(Group):
         "http://127.0.0.1:8000", description="Where a separate dashboard finds the API; `brain up` uses its own."
     )
     api_timeout_s: float = Field(30.0, gt=0, description="Seconds until the API counts as away.")
+    api_key: SecretStr | None = Field(
+        None, min_length=32, description="API key that the pages send; `brain keys create --of-dashboard` stores it."
+    )
 
 
 class DagsterSettings(Group):
@@ -254,6 +297,22 @@ def load_settings(**overrides: Any) -> Settings:
 def child_environment(**variables: str) -> dict[str, str]:
     """The environment for a process that the platform starts: ours plus `variables`."""
     return {**os.environ, **variables}
+
+
+def hand_down(settings: Settings) -> None:
+    """Let the processes that this one starts read these settings, whatever the environment said before."""
+    os.environ.update(settings.as_environment())
+
+
+def shared_folder() -> Path | None:
+    """The folder that several processes of one server share; None for a server of one process."""
+    folder = os.environ.get(_SHARED_FOLDER)
+    return Path(folder) if folder else None
+
+
+def share_folder(folder: Path) -> None:
+    """Name that folder to this process and to those that it starts."""
+    os.environ[_SHARED_FOLDER] = str(folder)
 
 
 def _names(model: type[BaseModel], prefix: str) -> Iterator[str]:

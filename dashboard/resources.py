@@ -36,13 +36,18 @@ def settings() -> Settings:
 @st.cache_resource(show_spinner=False)
 def client() -> BrainClient:
     """The prediction API."""
-    return BrainClient(settings().dashboard.api_url, settings().dashboard.api_timeout_s)
+    return _client(settings().dashboard.api_timeout_s)
 
 
 @st.cache_resource(show_spinner=False)
 def status_client() -> BrainClient:
     """The prediction API, for questions that must not wait long."""
-    return BrainClient(settings().dashboard.api_url, STATUS_TIMEOUT_S)
+    return _client(STATUS_TIMEOUT_S)
+
+
+def _client(timeout_s: float) -> BrainClient:
+    key = settings().dashboard.api_key
+    return BrainClient(settings().dashboard.api_url, timeout_s, key.get_secret_value() if key else None)
 
 
 @st.cache_resource(show_spinner=False)

@@ -2,6 +2,7 @@
 
 import logging
 import threading
+from typing import Protocol
 
 import numpy as np
 
@@ -14,28 +15,50 @@ from brain_core.storage import Bucket, model_key
 logger = logging.getLogger(__name__)
 
 
+class ChampionObserver(Protocol):
+    """Is told how loading a published model went."""
+
+    def model(self, version: str) -> None:
+        """This version answers from now on."""
+
+    def model_failed(self) -> None:
+        """The published model could not be loaded."""
+
+    def model_is_newest(self) -> None:
+        """The model that answers is the published one."""
+
+
 class ChampionWatch:
     """Looks at the champion in a thread of its own and swaps the loaded bundle in one assignment.
 
-    A new bundle is loaded aside, verified and warmed first; when that fails, the old one goes on answering.
+    A new bundle is loaded aside, verified, asked for its golden answers and warmed first; when that fails, the old one
+    goes on answering.
 
     Args:
         bucket: holds the models.
         poll_s: seconds between looks.
         threads: threads of ONNX Runtime for one image.
+        observer: is told of each success and failure.
 
     Attributes:
         failure: why the newest champion could not be taken; None when all is well.
     """
 
-    def __init__(self, bucket: Bucket, poll_s: float, threads: int) -> None:
+    def __init__(self, bucket: Bucket, poll_s: float, threads: int, observer: ChampionObserver | None = None) -> None:
         self.failure: str | None = None
-        self._bucket, self._poll_s, self._threads = bucket, poll_s, threads
+        self._bucket, self._poll_s, self._threads, self._observer = bucket, poll_s, threads, observer
         self._bundle: InferenceBundle | None = None
         self._seen: ChampionPointer | None = None
         self._refusal: str | None = None
         self._is_stopping = threading.Event()
         self._thread = threading.Thread(target=self._watch, name="champion-watch", daemon=True)
+
+    @property
+    def warning(self) -> str | None:
+        """What is wrong with the newest champion, as may be told to anyone; None when all is well."""
+        if self.failure is None:
+            return None
+        return self._refusal or "The bucket of the models cannot be read; the log tells why."
 
     @property
     def bundle(self) -> InferenceBundle:
@@ -70,6 +93,10 @@ class ChampionWatch:
         if failure is not None and failure != self.failure:
             fields = {"event.action": "load-champion", "event.outcome": "failure", "error.message": failure}
             logger.error("The published model cannot be loaded.", extra=fields)
+            if self._observer:
+                self._observer.model_failed()
+        elif failure is None and self.failure is not None and self._observer:
+            self._observer.model_is_newest()
         self.failure = failure
 
     def _watch(self) -> None:
@@ -92,6 +119,8 @@ class ChampionWatch:
                 "brain.model.version": pointer.version,
             }
             logger.info("The published model answers from now on.", extra=fields)
+            if self._observer:
+                self._observer.model(pointer.version)
         self._seen = pointer
 
     def _verified(self, pointer: ChampionPointer) -> InferenceBundle:
@@ -102,6 +131,7 @@ class ChampionWatch:
         if sha256(manifest) != pointer.sha256:
             raise BundleError(f"{MANIFEST_FILE} of version {pointer.version!r} is not the one that was promoted.")
         bundle = load_bundle(self._bucket, pointer.version, self._threads)
+        bundle.check_golden()
         _warm(bundle)
         return bundle
 

@@ -1,6 +1,7 @@
 """What the routes are given (FastAPI dependencies): each is named once here, routes only name the type."""
 
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Annotated, NamedTuple
@@ -10,51 +11,34 @@ from fastapi import Depends, Header, Request
 from fastapi.security import APIKeyHeader, HTTPAuthorizationCredentials, HTTPBearer
 from sqlalchemy import Engine
 
-from brain_core.errors import ScopeMissing
 from brain_core.fault_points import FaultPoint, pass_by
 from brain_core.idempotency import IdempotencyKey
 from brain_core.imaging import ImageLimits
+from brain_core.keys import KeyStore, Scope
 from brain_core.outbox import ImageOutbox
 from brain_core.prediction_records import ADMIN, Access, StoredPrediction
 from brain_core.predictions import PredictionStore
 from brain_core.promotion_requests import PromotionQueue
 from brain_core.reviews import ReviewStore
-from brain_core.settings import Settings
+from brain_core.settings import Settings, shared_folder
 from brain_core.storage import Bucket, open_bucket
 from brain_core.strays import StraySweeper
 from serving.champion import ChampionWatch
+from serving.headers import note_stage
+from serving.intake import Intake
+from serving.metrics import Metrics
 from serving.predicting import Predictor
+from serving.rate_limits import RateLimiter
 from serving.request_log import note
+from serving.security import KEY_HEADER, Caller, Guard, KeyRing
 from serving.shelf import ImageShelf
 from serving.upkeep import Rhythm, Upkeep
 from serving.uploads import Upload, read_upload
 
 
-@dataclass(frozen=True)
-class Caller:
-    """Who sent a request, by an API key."""
-
-    name: str
-    scopes: frozenset[str]
-
-    def allows(self, scope: str) -> bool:
-        """May this caller do this?"""
-        return scope in self.scopes or "admin" in self.scopes
-
-
-Authenticate = Callable[[str], Caller | None]
-"""Gives the caller to whom an API key belongs; None for an unknown one."""
-
-
-def nobody(_: str) -> Caller | None:
-    """There are no API keys."""
-    return None
-
-
 class Seams(NamedTuple):
-    """What a test puts in place of the product's own: who the callers are, and where to crash."""
+    """What a test puts in place of the product's own: where to crash."""
 
-    authenticate: Authenticate = nobody
     reached: FaultPoint = pass_by
 
 
@@ -74,16 +58,21 @@ class Services:
     upkeep: Upkeep
     reviews: ReviewStore
     promotions: PromotionQueue
-    authenticate: Authenticate
+    limiter: RateLimiter
+    guard: Guard
+    intake: Intake
+    metrics: Metrics
 
 
 @contextmanager
-def open_services(settings: Settings, engine: Engine, seams: Seams | None = None) -> Iterator[Services]:
+def open_services(
+    settings: Settings, engine: Engine, metrics: Metrics | None = None, seams: Seams | None = None
+) -> Iterator[Services]:
     """Open the buckets and the champion's watch; close them and the engine at the end.
 
     None of them has to be there yet: a part that is away makes its requests fail until it comes.
     """
-    services = _opened(settings, engine, seams or Seams())
+    services = _opened(settings, engine, metrics or Metrics(), seams or Seams())
     services.champion.start()
     services.upkeep.start()
     try:
@@ -91,18 +80,22 @@ def open_services(settings: Settings, engine: Engine, seams: Seams | None = None
     finally:
         services.upkeep.stop()
         services.champion.stop()
+        services.limiter.close()
         engine.dispose()
 
 
-def _opened(settings: Settings, engine: Engine, seams: Seams) -> Services:
+def _opened(settings: Settings, engine: Engine, metrics: Metrics, seams: Seams) -> Services:
     serving, reached = settings.serving, seams.reached
     images, models = open_bucket(settings.inference_bucket_uri), open_bucket(settings.bucket_uri)
-    champion = ChampionWatch(models, serving.champion_poll_s, serving.threads)
+    champion = ChampionWatch(models, serving.champion_poll_s, serving.threads, metrics)
     is_review_required = settings.feedback.review == "required"
     store, outbox = PredictionStore(engine, reached, is_review_required), ImageOutbox(engine, reached)
     shelf = ImageShelf(images, outbox)
     limits = ImageLimits(settings.upload.max_bytes, settings.upload.max_pixels)
     sweeper = StraySweeper(engine, images, serving.sweep_grace_s)
+    upkeep = Upkeep(outbox, shelf, sweeper, Rhythm(serving.outbox_poll_s, serving.sweep_interval_s))
+    upkeep.on_outbox = lambda state: metrics.outbox(state.depth)
+    limiter = RateLimiter(shared_folder())
     return Services(
         settings=settings,
         engine=engine,
@@ -113,14 +106,18 @@ def _opened(settings: Settings, engine: Engine, seams: Seams) -> Services:
         outbox=outbox,
         shelf=shelf,
         predictor=Predictor(champion, shelf, store, limits, reached),
-        upkeep=Upkeep(outbox, shelf, sweeper, Rhythm(serving.outbox_poll_s, serving.sweep_interval_s)),
+        upkeep=upkeep,
         reviews=ReviewStore(engine),
         promotions=PromotionQueue(engine),
-        authenticate=seams.authenticate,
+        limiter=limiter,
+        guard=Guard(serving, KeyRing(KeyStore(engine).active, serving.key_cache_s), limiter),
+        intake=Intake(serving.queue, serving.buffer_bytes, metrics.queue),
+        metrics=metrics,
     )
 
 
-def _services(request: Request) -> Services:
+# Asynchronous although they wait for nothing: FastAPI sends others through a thread each.
+async def _services(request: Request) -> Services:
     services: Services = request.app.state.services
     return services
 
@@ -130,46 +127,56 @@ ServicesDep = Annotated[Services, Depends(_services)]
 _bearer = HTTPBearer(auto_error=False, scheme_name="access token", description="`access_token` of the upload's answer")
 
 
-def _access_token(credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)]) -> str:
+async def _access_token(credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)]) -> str:
     return credentials.credentials if credentials else ""
 
 
 AccessToken = Annotated[str, Depends(_access_token)]
 
 
-_api_key = APIKeyHeader(name="X-API-Key", auto_error=False, scheme_name="API key", description="For admin routes")
+_api_key = APIKeyHeader(name=KEY_HEADER, auto_error=False, scheme_name="API key", description="`brain keys create`")
+_CALLER = "brain.caller"
 
 
-def _caller(services: ServicesDep, key: Annotated[str | None, Depends(_api_key)]) -> Caller | None:
-    return services.authenticate(key) if key else None
+def require_scope(scope: Scope | str) -> Callable[..., Awaitable[Caller]]:
+    """A dependency for routes: only callers that may do this; gives the `Caller`.
 
+    `dependencies=[Depends(require_scope("read"))]` on a route is solved before its parameters.
+    """
+    needed = Scope(scope)
 
-OptionalCaller = Annotated[Caller | None, Depends(_caller)]
-
-
-def require_scope(scope: str) -> Callable[[Caller | None], Caller]:
-    """A dependency that gives the caller, who must have this scope."""
-
-    def check(caller: OptionalCaller) -> Caller:
-        if caller is None or not caller.allows(scope):
-            raise ScopeMissing(f"This needs an API key with the scope {scope!r} in the header X-API-Key.", scope)
+    async def admitted(
+        request: Request, services: ServicesDep, key: Annotated[str | None, Depends(_api_key)]
+    ) -> Caller:
+        caller = await services.guard.admit(key, needed)
+        request.scope[_CALLER] = caller
+        if caller.key_id is not None:
+            note(request, **{"brain.api_key.id": str(caller.key_id)})
         return caller
 
-    return check
+    return admitted
 
+
+async def _caller(request: Request) -> Caller:
+    caller: Caller = request.scope.get(_CALLER, Caller())
+    return caller
+
+
+CallerDep = Annotated[Caller, Depends(_caller)]
+"""Who `require_scope` let in."""
 
 AdminCaller = Annotated[Caller, Depends(require_scope("admin"))]
 
 
-def _access(access_token: AccessToken, caller: OptionalCaller) -> Access:
-    return ADMIN if caller is not None and caller.allows("admin") else access_token
+async def _access(access_token: AccessToken, caller: CallerDep) -> Access:
+    return ADMIN if caller.is_admin else access_token
 
 
 AccessDep = Annotated[Access, Depends(_access)]
 
 
-def _idempotency_key(
-    caller: OptionalCaller,
+async def _idempotency_key(
+    caller: CallerDep,
     key: Annotated[
         str | None,
         Header(
@@ -178,20 +185,25 @@ def _idempotency_key(
         ),
     ] = None,
 ) -> IdempotencyKey | None:
-    return None if key is None else IdempotencyKey(key, caller.name if caller else "")
+    return None if key is None else IdempotencyKey(key, caller.name)
 
 
 IdempotencyKeyDep = Annotated[IdempotencyKey | None, Depends(_idempotency_key)]
 
 
-async def _upload(request: Request, services: ServicesDep) -> Upload:
-    return await read_upload(request, services.settings.upload.max_bytes)
+async def _upload(request: Request, services: ServicesDep) -> AsyncIterator[Upload]:
+    with services.intake.place() as place:
+        started = time.perf_counter()
+        upload = await read_upload(request, services.settings.upload.max_bytes, place.hold)
+        note_stage(request, "read", (time.perf_counter() - started) * 1000)
+        place.enter()
+        yield upload
 
 
 UploadDep = Annotated[Upload, Depends(_upload)]
 
 
-def _noted_id(request: Request, prediction_id: UUID) -> UUID:
+async def _noted_id(request: Request, prediction_id: UUID) -> UUID:
     note(request, **{"brain.prediction.id": str(prediction_id)})
     return prediction_id
 

@@ -123,6 +123,9 @@ CREATED = _answer(201, _CREATED)
 PREDICTION = _answer(200, _CREATED, exclude={"access_token"})
 FEEDBACK = _answer(200, _FEEDBACK)
 MODEL = _answer(200, _MODEL)
+FIGURES: dict[int | str, dict[str, Any]] = {
+    200: {"content": {"text/plain": {"example": 'brain_predictions_total{class="glioma"} 42.0\n'}}}
+}
 CONSENT = _answer(200, _CONSENT)
 EXPLANATION = _answer(200, _CREATED.explanation)
 REVIEW_QUEUE = _answer(200, _REVIEW_QUEUE)

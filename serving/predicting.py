@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image, JpegImagePlugin
 
 from brain_core import explain
-from brain_core.bundle import Inference, InferenceBundle, sha256
+from brain_core.bundle import Inference, InferenceBundle
 from brain_core.descriptors import describe
 from brain_core.errors import BrainError, CommitUnknown, NotABrainMri
 from brain_core.fault_points import FaultPoint, pass_by
@@ -141,7 +141,7 @@ class Predictor:
         return evidence
 
     def _earlier(self, upload: Upload, key: IdempotencyKey) -> StoredPrediction | None:
-        return self._store.find_repeat(key, sha256(upload.data), upload.consent_version)
+        return self._store.find_repeat(key, upload.sha256, upload.consent_version)
 
     def _judged(self, upload: Upload, image: DecodedImage, keyed: KeyedToken | None, watch: Stopwatch) -> NewPrediction:
         bundle, prediction_id = self._champion.bundle, uuid6.uuid7()
@@ -155,7 +155,7 @@ class Predictor:
             id=prediction_id,
             access_token=keyed.access_token if keyed else secrets.token_urlsafe(32),
             consent_version=upload.consent_version,
-            image=_facts(_key(prediction_id, outcome), upload.data, image),
+            image=_facts(_key(prediction_id, outcome), upload.sha256, image),
             descriptors=descriptors,
             decision=decision,
             outcome=outcome,
@@ -179,8 +179,8 @@ def _repeated(earlier: StoredPrediction, key: IdempotencyKey, watch: Stopwatch) 
     return Created(earlier, key.access_token(earlier.token_salt or b""), watch, is_repeat=True)
 
 
-def _facts(key: str, data: bytes, image: DecodedImage) -> ImageFacts:
-    return ImageFacts(key, sha256(data), image.width, image.height, pixel_sha256(image.grey))
+def _facts(key: str, sha256: str, image: DecodedImage) -> ImageFacts:
+    return ImageFacts(key, sha256, image.width, image.height, pixel_sha256(image.grey))
 
 
 def stored_jpeg(data: bytes, image: DecodedImage) -> bytes:

@@ -1,7 +1,7 @@
-"""Errors as problem documents (RFC 9457): the one table of what can go wrong, and the handlers that use it."""
+"""Errors as problem documents (RFC 9457): how they are written, described and handled."""
 
+import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
 
@@ -12,224 +12,24 @@ from starlette.requests import ClientDisconnect
 from starlette.responses import JSONResponse, Response
 
 from brain_core.contracts import Problem
-from brain_core.errors import (
-    BrainError,
-    ConsentMissing,
-    ConsentOutdated,
-    DatabaseError,
-    FeedbackChanged,
-    FeedbackNotFound,
-    IdempotencyKeyInvalid,
-    IdempotencyKeyReused,
-    ImageTooLarge,
-    InvalidImage,
-    ModelUnavailable,
-    ModelVersionUnknown,
-    NotABrainMri,
-    PageUnknown,
-    PredictionErased,
-    PredictionNotFound,
-    ScopeMissing,
-    StorageError,
-    UnknownClass,
-    UnsupportedImageType,
-)
+from brain_core.errors import BrainError, ScopeMissing, TryLater, UnknownClass
+from serving.problem_types import ProblemType, problem_type
 from serving.request_log import note
 
 MEDIA_TYPE = "application/problem+json"
 RETRY_AFTER_S = 5
 
 
-@dataclass(frozen=True)
-class ProblemType:
-    """One kind of problem: its name in the URI, HTTP status, title, what it means and what to do about it."""
-
-    slug: str
-    status: int
-    title: str
-    meaning: str
-    action: str
-
-    @property
-    def uri(self) -> str:
-        """Relative URI, answered by the API itself."""
-        return f"/problems/{self.slug}"
-
-
-PROBLEM_TYPES: dict[type[Exception], ProblemType] = {
-    ConsentMissing: ProblemType(
-        "consent-missing",
-        400,
-        "Consent is missing",
-        "The upload did not carry consent, or did not name the text that was agreed to, so nothing was stored.",
-        "Send the form fields `consent=true` and `consent_version` with the version that `/v1/consent` gives.",
-    ),
-    ConsentOutdated: ProblemType(
-        "consent-outdated",
-        400,
-        "The consent text is another one now",
-        "The version of the consent text that the upload named is unknown or has expired, so nothing was stored.",
-        "Read the text that `/v1/consent` gives, agree to it, and send its version as `consent_version`.",
-    ),
-    IdempotencyKeyInvalid: ProblemType(
-        "idempotency-key-invalid",
-        400,
-        "Not a usable Idempotency-Key",
-        "An Idempotency-Key has 16 to 255 visible ASCII characters.",
-        "Send a new UUID for each upload, and the same one when you send that upload again.",
-    ),
-    PageUnknown: ProblemType(
-        "page-unknown",
-        400,
-        "There is no such page",
-        "The text in `page` was not given by an earlier answer.",
-        "Send `next_page` of the answer before, as it was, or nothing to begin again.",
-    ),
-    InvalidImage: ProblemType(
-        "invalid-image",
-        400,
-        "The image cannot be decoded",
-        "The file is empty, truncated or damaged, although it begins like an image.",
-        "Export the slice again as JPEG or PNG and send that file.",
-    ),
-    ScopeMissing: ProblemType(
-        "scope-missing",
-        403,
-        "The API key is not for this",
-        "The API key is missing, or lacks the scope that this request needs; `scope` in the answer names it.",
-        "Send a key that has this scope in the header `X-API-Key`, or ask the operator for one.",
-    ),
-    PredictionNotFound: ProblemType(
-        "prediction-not-found",
-        404,
-        "There is no such prediction",
-        "No prediction has this id, or the access token is not its own.",
-        "Send the `access_token` of the answer to the upload as `Authorization: Bearer …`.",
-    ),
-    FeedbackNotFound: ProblemType(
-        "feedback-not-found",
-        404,
-        "There is no such feedback",
-        "Nobody gave feedback on this prediction, or it was erased.",
-        "Take the ids from `/v1/feedback`.",
-    ),
-    ModelVersionUnknown: ProblemType(
-        "model-version-unknown",
-        404,
-        "There is no such model",
-        "The bucket holds no model of this version.",
-        "Choose one of those that `/v1/models` lists.",
-    ),
-    FeedbackChanged: ProblemType(
-        "feedback-changed",
-        409,
-        "The feedback was changed meanwhile",
-        "The reader gave another answer after the one that was reviewed.",
-        "Read the feedback again, and decide about its present revision.",
-    ),
-    PredictionErased: ProblemType(
-        "erased",
-        410,
-        "The prediction was erased",
-        "Image, result and feedback were erased for ever, and an upload that comes again with its key is not kept.",
-        "Nothing is left to do. To have the image judged again, upload it without that Idempotency-Key.",
-    ),
-    ImageTooLarge: ProblemType(
-        "image-too-large",
-        413,
-        "The image is too large",
-        "The upload has more bytes or more pixels than this server accepts.",
-        "Send a smaller image; the model itself sees 128 x 128 pixels.",
-    ),
-    UnsupportedImageType: ProblemType(
-        "unsupported-image-type",
-        415,
-        "Neither JPEG nor PNG",
-        "The file's content is neither JPEG nor PNG, whatever its name says.",
-        "Convert the image to JPEG or PNG.",
-    ),
-    NotABrainMri: ProblemType(
-        "not-a-brain-mri",
-        422,
-        "Not a brain MRI slice",
-        "The image does not look like a brain MRI slice, so the model was not asked.",
-        "Send one slice, grey, without a frame around it. The refused image is kept; its access token erases it.",
-    ),
-    IdempotencyKeyReused: ProblemType(
-        "idempotency-key-reused",
-        422,
-        "The Idempotency-Key belongs to another upload",
-        "The same key came before with another image or another consent, so nothing was stored.",
-        "Send a new key for each upload.",
-    ),
-    UnknownClass: ProblemType(
-        "unknown-class",
-        422,
-        "Not a class that corrects the prediction",
-        "The corrected class is not one of the known classes, or it is the class that was predicted.",
-        "Send one of the classes that `/v1/model` lists, other than the predicted one.",
-    ),
-    RequestValidationError: ProblemType(
-        "invalid-request",
-        422,
-        "The request is not valid",
-        "A field of the request is missing, unknown or has a value that is not allowed.",
-        "Read `errors` in the answer; `/docs` describes every request.",
-    ),
-    Exception: ProblemType(
-        "internal-error",
-        500,
-        "The server failed",
-        "Something went wrong that is not the request's fault; the log has the details.",
-        "Try again; if it stays, tell the operator the time of the request.",
-    ),
-    DatabaseError: ProblemType(
-        "database-unavailable",
-        503,
-        "The database is away",
-        "PostgreSQL cannot be reached, so the request was not carried out.",
-        "Try again after the seconds that `Retry-After` names.",
-    ),
-    ModelUnavailable: ProblemType(
-        "model-unavailable",
-        503,
-        "There is no model yet",
-        "No model has been published, so nothing can be predicted.",
-        "Let the pipeline finish its first build, then try again; the server picks the model up by itself.",
-    ),
-    StorageError: ProblemType(
-        "storage-unavailable",
-        503,
-        "The image store is away",
-        "The bucket cannot be read or written, so the request was not carried out.",
-        "Try again after the seconds that `Retry-After` names.",
-    ),
-}
-"""Error type to problem type; an error that is not listed is answered as its nearest listed base."""
-
-NOT_READY = ProblemType(
-    "not-ready",
-    503,
-    "The server is not ready",
-    "A part that the server needs is away; `missing` in the answer names it.",
-    "Wait, or start the missing part.",
-)
-
-ALL_PROBLEM_TYPES = (*PROBLEM_TYPES.values(), NOT_READY)
-
-
-def problem_type(error: type[Exception]) -> ProblemType:
-    """The problem type of an error type or of its nearest base in the table."""
-    return next(PROBLEM_TYPES[base] for base in error.__mro__ if base in PROBLEM_TYPES)
-
-
 def problem_response(request: Request, kind: ProblemType, detail: str, **members: Any) -> JSONResponse:
-    """A problem document with further `members`; a 503 carries `Retry-After`."""
+    """A problem document with further `members`; a 503 carries `Retry-After`, a 401 says how to send a key."""
     note(request, **{"error.type": kind.slug})
     problem = Problem(
         type=kind.uri, title=kind.title, status=kind.status, detail=detail, instance=request.url.path, **members
     )
-    headers = {"Retry-After": str(RETRY_AFTER_S)} if kind.status == HTTPStatus.SERVICE_UNAVAILABLE else None
+    headers = {
+        HTTPStatus.UNAUTHORIZED: {"WWW-Authenticate": 'ApiKey header="X-API-Key"'},
+        HTTPStatus.SERVICE_UNAVAILABLE: {"Retry-After": str(RETRY_AFTER_S)},
+    }.get(HTTPStatus(kind.status))
     return JSONResponse(problem.model_dump(mode="json"), kind.status, headers, MEDIA_TYPE)
 
 
@@ -243,13 +43,23 @@ def openapi_responses(*kinds: type[Exception] | ProblemType) -> dict[int | str, 
     return responses
 
 
+def openapi_not_found(description: str) -> dict[int | str, dict[str, Any]]:
+    """The 404 of a path that is not there, for a route's OpenAPI description."""
+    return {404: {"description": description, "content": {MEDIA_TYPE: {"schema": Problem.model_json_schema()}}}}
+
+
 def add_problem_handlers(app: FastAPI) -> None:
     """Make every error of the app a problem document."""
     app.add_exception_handler(BrainError, _on_error)
-    app.add_exception_handler(Exception, _on_error)
+    app.add_exception_handler(TryLater, _on_try_later)
     app.add_exception_handler(RequestValidationError, _on_invalid_request)
     app.add_exception_handler(HTTPException, _on_http_error)
     app.add_exception_handler(ClientDisconnect, _on_disconnect)
+
+
+def failure_response(request: Request, error: Exception) -> Response:
+    """The answer to an error that nobody foresaw; `failures.Failures` sends it."""
+    return _on_error(request, error)
 
 
 def _on_error(request: Request, error: Exception) -> Response:
@@ -259,6 +69,14 @@ def _on_error(request: Request, error: Exception) -> Response:
     detail = kind.meaning if kind.status >= HTTPStatus.INTERNAL_SERVER_ERROR else str(error)
     members = {"scope": error.scope} if isinstance(error, ScopeMissing) else {}
     return problem_response(request, kind, detail, **members)
+
+
+def _on_try_later(request: Request, error: Exception) -> Response:
+    kind = problem_type(type(error))
+    response = problem_response(request, kind, str(error))
+    wait_s = error.retry_after_s if isinstance(error, TryLater) else RETRY_AFTER_S
+    response.headers["Retry-After"] = str(max(1, math.ceil(wait_s)))
+    return response
 
 
 def _on_invalid_request(request: Request, error: Exception) -> Response:
@@ -271,8 +89,17 @@ def _on_invalid_request(request: Request, error: Exception) -> Response:
 
 
 def _on_http_error(request: Request, error: Exception) -> Response:
+    if isinstance(error.__cause__, BrainError):
+        # FastAPI takes whatever happens while a body is read for a fault of the body.
+        return _on_error(request, error.__cause__)
+    if error.__cause__ is not None:
+        fault = {"loc": ("body",), "msg": "The body cannot be read; send JSON in UTF-8", "type": "value_error"}
+        return _on_invalid_request(request, RequestValidationError([fault]))
     status = HTTPStatus(error.status_code) if isinstance(error, HTTPException) else HTTPStatus.INTERNAL_SERVER_ERROR
-    headers = error.headers if isinstance(error, HTTPException) else None
+    headers = dict(error.headers or {}) if isinstance(error, HTTPException) else {}
+    methods = _methods(request) if status is HTTPStatus.METHOD_NOT_ALLOWED else []
+    if methods:
+        headers["Allow"] = ", ".join(methods)
     problem = Problem(
         type="about:blank",
         title=status.phrase,
@@ -281,6 +108,12 @@ def _on_http_error(request: Request, error: Exception) -> Response:
         instance=request.url.path,
     )
     return JSONResponse(problem.model_dump(mode="json"), status, headers, MEDIA_TYPE)
+
+
+def _methods(request: Request) -> list[str]:
+    """All methods of the path that was asked for; Starlette itself names those of the first route with this path."""
+    described = request.app.openapi()["paths"].get(getattr(request.scope.get("route"), "path", ""), {})
+    return sorted(method.upper() for method in described)
 
 
 def _on_disconnect(request: Request, error: Exception) -> Response:

@@ -73,6 +73,7 @@ def _migrated_url(postgres_url: str) -> str:
 @pytest.fixture
 def database_url(_migrated_url: str) -> str:
     """A migrated `brain` database with empty tables."""
+    import brain_core.keys  # noqa: F401 - its table joins `Base`
     from brain_core.tables import Base
 
     engine = create_engine(_migrated_url)

@@ -13,7 +13,8 @@ from PIL import Image, ImageDraw
 from brain_core import bundle as bundles
 from brain_core.descriptors import detail, histogram, thumbnail
 from brain_core.gate import FEATURE_NAMES, Gate, KnownImages, Trees
-from brain_core.imaging import MODEL_SIZE, encode_jpeg
+from brain_core.golden import Golden
+from brain_core.imaging import MODEL_SIZE, encode_jpeg, resize
 from brain_core.labels import CLASSES
 from brain_core.storage import CHAMPION_KEY, Bucket, LocalBucket, model_key, write_json
 from brain_core.structure import structure
@@ -109,14 +110,25 @@ def stump(feature: str, limit: float) -> Trees:
     )
 
 
+def golden_answers(error: float = 0.0) -> Golden:
+    """A slice of each class with what the tiny model says of it; `error` is added to one probability."""
+    pictures = np.stack([drawn_slice(brightness) for brightness in CLASS_BRIGHTNESS.values()])
+    given, _, _ = bundles.OnnxSession(tiny_model()).run(np.stack([resize(p, SIZE)[..., np.newaxis] for p in pictures]))
+    given = given.copy()
+    given[0, 1] += error
+    return Golden(pictures, given)
+
+
 def upload_bundle(bucket: Bucket, version: str, **replaced: bytes) -> None:
-    """Upload a bundle; `model=…` or `gate=…` takes the place of such a file."""
+    """Upload a bundle; `model=…` or `gate=…` takes the place of such a file, `golden=…` is added."""
     contents = {
         bundles.MODEL_FILE: replaced.get("model", tiny_model()),
         bundles.GATE_FILE: replaced.get("gate", tiny_gate().to_bytes()),
         bundles.SPLIT_FILE: b"",
         bundles.REFERENCE_FILE: b"",
     }
+    if "golden" in replaced:
+        contents[bundles.GOLDEN_FILE] = replaced["golden"]
     manifest = bundles.Manifest(
         version=version,
         created_at=datetime(2026, 11, 1, tzinfo=UTC),

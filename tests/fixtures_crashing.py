@@ -17,7 +17,7 @@ from brain_core.storage import LocalBucket
 from brain_core.strays import StraySweeper
 from serving.app import create_app
 from serving.deps import Seams
-from tests.fixtures_serving import CALLERS, wait_until
+from tests.fixtures_serving import make_callers, wait_until
 
 
 @contextmanager
@@ -53,7 +53,8 @@ def _serve(settings: Settings, port: int, point: str, passes: int) -> None:
             if left[0] < 0:
                 os.kill(os.getpid(), signal.SIGKILL)
 
-    app = create_app(settings, Seams(CALLERS.get, reached))
+    make_callers(settings)
+    app = create_app(settings, Seams(reached))
     uvicorn.run(app, host="127.0.0.1", port=port, log_config=None, access_log=False)
 
 

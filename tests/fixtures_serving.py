@@ -1,5 +1,6 @@
 """The prediction API as it runs in production: uvicorn on a loopback port, real PostgreSQL, real bucket, real model."""
 
+import contextlib
 import shutil
 import socket
 import tempfile
@@ -13,28 +14,31 @@ from typing import Any
 import httpx
 import pytest
 import uvicorn
+from sqlalchemy import create_engine
+from sqlalchemy.exc import ProgrammingError
 
 from brain_core.client import BrainClient
-from brain_core.errors import ApiError
+from brain_core.errors import ApiError, DatabaseError
 from brain_core.fault_points import FaultPoint, pass_by
+from brain_core.keys import KeyGrant, KeyStore, scopes_of
 from brain_core.settings import Settings
 from brain_core.storage import LocalBucket
 from serving.app import create_app
-from serving.deps import Caller, Seams
+from serving.deps import Seams
+from serving.main import server_options
 
-ADMIN_KEY, READER_KEY = "brain_admin-key-of-the-tests", "brain_reader-key-of-the-tests"
-CALLERS = {
-    ADMIN_KEY: Caller("reviewer", frozenset({"admin"})),
-    READER_KEY: Caller("reader", frozenset({"predict", "feedback"})),
-}
+ADMIN_KEY, READER_KEY = "brain_admin-key-of-the-tests-only", "brain_reader-key-of-the-tests-only"
+CALLERS = {ADMIN_KEY: ("reviewer", ("admin",)), READER_KEY: ("reader", ("predict", "feedback", "read"))}
+"""Keys that every server of the tests knows: name and scopes by secret."""
 
 
 @contextmanager
 def running_api(settings: Settings, reached: FaultPoint = pass_by) -> Iterator[str]:
     """Serve on a free port until the end of the block; gives the base URL."""
     listener = socket.create_server(("127.0.0.1", 0))
-    app = create_app(settings, Seams(CALLERS.get, reached))
-    server = uvicorn.Server(uvicorn.Config(app, log_config=None, access_log=False))
+    make_callers(settings)
+    app = create_app(settings, Seams(reached))
+    server = uvicorn.Server(uvicorn.Config(app, **server_options(settings)))
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
     thread.start()
     wait_until(lambda: server.started or not thread.is_alive())
@@ -43,6 +47,15 @@ def running_api(settings: Settings, reached: FaultPoint = pass_by) -> Iterator[s
     finally:
         server.should_exit = True
         thread.join()
+
+
+def make_callers(settings: Settings) -> None:
+    """Store the keys of `CALLERS`, if the database is there and has its tables."""
+    engine = create_engine(settings.database_url)
+    with contextlib.suppress(DatabaseError, ProgrammingError):
+        for secret, (name, scopes) in CALLERS.items():
+            KeyStore(engine).ensure(KeyGrant(name, scopes_of(scopes), 1_000_000), secret)
+    engine.dispose()
 
 
 def wait_until(is_done: Callable[[], bool], timeout_s: float = 10.0) -> None:
@@ -126,3 +139,37 @@ def admin(api_url: str) -> Iterator[BrainClient]:
 def request_events(caplog: pytest.LogCaptureFixture) -> list[dict[str, Any]]:
     """What the request log said; a server of the tests may log its accesses too."""
     return [record.__dict__ for record in caplog.records if record.name == "serving.request_log"]
+
+
+def changed(settings: Settings, **groups: dict[str, Any]) -> Settings:
+    """The settings with some of them changed: `changed(settings, serving={"queue": 1})`."""
+    values = settings.model_dump()
+    return Settings(**{**values, **{name: {**values[name], **group} for name, group in groups.items()}}, _env_file=None)
+
+
+@pytest.fixture
+def make_key(database_url: str) -> Iterator[Callable[..., str]]:
+    """Makes API keys: `make_key("predict", rate_per_minute=6)` gives the secret; `name` defaults to the scopes."""
+    engine = create_engine(database_url)
+
+    def make(*scopes: str, name: str = "", **grant: Any) -> str:
+        _, secret = KeyStore(engine).create(KeyGrant(name or "+".join(scopes), scopes_of(scopes), **grant))
+        return secret
+
+    yield make
+    engine.dispose()
+
+
+@pytest.fixture
+def keyed_url(serving_settings: Settings, champion_bucket: LocalBucket) -> Iterator[str]:
+    """A running API that answers only with a key; a revoked one is refused within a tenth of a second."""
+    with running_api(changed(serving_settings, serving={"require_keys": True, "key_cache_s": 0.1})) as url:
+        yield url
+
+
+def raw_exchange(url: str, data: bytes, timeout_s: float = 20.0) -> bytes:
+    """Send bytes over a connection of one's own, and read until the server closes it."""
+    address = httpx.URL(url)
+    with socket.create_connection((address.host, address.port), timeout=timeout_s) as connection:
+        connection.sendall(data)
+        return b"".join(iter(lambda: connection.recv(65536), b""))

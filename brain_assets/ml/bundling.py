@@ -12,6 +12,7 @@ from brain_assets.ml.export import (
     bundle_files,
     calibrated_model,
     export_onnx,
+    golden_answers,
     parity,
     predict_in_batches,
     reference_table,
@@ -24,7 +25,7 @@ from brain_assets.ml.registry import ModelRegistry
 from brain_assets.ml.signature import MLMODEL_FILE, mlmodel_file
 from brain_assets.ml.statistics import stacked_thumbnails
 from brain_assets.ml.tracking import recipe_of
-from brain_core.bundle import MODEL_FILE, Manifest, OnnxSession
+from brain_core.bundle import GOLDEN_FILE, MODEL_FILE, Manifest, OnnxSession
 from brain_core.storage import Bucket
 
 PARITY_IMAGES = 64
@@ -88,8 +89,10 @@ def export_bundle(inputs: BundleInputs) -> Exported:
     gate = build_gate(inputs.statistics, inputs.splits)
     reference = reference_table(inputs.statistics, inputs.test.keys, *predict_in_batches(session, inputs.test.images))
     known = images_known(inputs.splits, inputs.statistics, inputs.feedback, inputs.inherited)
+    contents = bundle_contents(onnx, inputs.weights, gate, known, reference)
+    contents[GOLDEN_FILE] = golden_answers(session, inputs.model.input_size).to_bytes()
     return Exported(
-        bundle_contents(onnx, inputs.weights, gate, known, reference),
+        contents,
         parity(keras_model, session, inputs.test.images[:PARITY_IMAGES]),
         gate.threshold,
     )

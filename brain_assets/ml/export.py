@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from brain_assets.ml.model import build_model, load_weights
 from brain_assets.ml.networks import mirror_averaged
+from brain_assets.ml.phantoms import draw_slice
 from brain_assets.shards import ImageArray
 from brain_core.bundle import (
     GATE_FILE,
@@ -26,6 +27,8 @@ from brain_core.bundle import (
 from brain_core.descriptors import DESCRIPTOR_NAMES
 from brain_core.errors import TrainingError
 from brain_core.gate import Gate
+from brain_core.golden import Golden
+from brain_core.imaging import resize
 from brain_core.labels import CLASSES
 
 if TYPE_CHECKING:
@@ -33,6 +36,11 @@ if TYPE_CHECKING:
 
 WEIGHTS_FILE = "model.weights.h5"
 BATCH = 64
+GOLDEN_SEED = 7_919
+"""Draws slices that are in no sample."""
+
+GOLDEN_PIXELS = 224
+"""No drawn slice is smaller, and an array holds pictures of one size."""
 
 
 @dataclass(frozen=True)
@@ -97,6 +105,14 @@ def parity(model: "keras.Model", session: OnnxSession, images: NDArray[np.uint8]
     """Largest absolute difference between Keras' and ONNX' probabilities."""
     expected = model.predict(images, batch_size=BATCH, verbose=0)["probabilities"]
     return float(np.abs(expected - predict_in_batches(session, images)[0]).max())
+
+
+def golden_answers(session: OnnxSession, input_size: int) -> Golden:
+    """What the model says of a drawn slice of each class, so that a server can tell whether it still says so."""
+    drawn = (draw_slice(index, GOLDEN_SEED) for index in range(len(CLASSES)))
+    pictures = np.stack([picture[:GOLDEN_PIXELS, :GOLDEN_PIXELS] for picture in drawn])
+    tensors = np.stack([resize(picture, input_size)[..., np.newaxis] for picture in pictures])
+    return Golden(pictures, session.run(tensors)[0])
 
 
 def reference_table(

@@ -3,6 +3,7 @@
 from alembic import context
 from sqlalchemy import create_engine, text
 
+import brain_core.keys  # noqa: F401 - its table joins `Base`
 from brain_core.tables import Base
 
 LOCK_ID = 7_120_431

@@ -3,7 +3,7 @@
 import logging
 from functools import partial
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Depends, Request
 from fastapi.exceptions import RequestValidationError
 
 from brain_core.contracts import Feedback, FeedbackRequest
@@ -17,7 +17,7 @@ from brain_core.errors import (
     UnknownClass,
 )
 from brain_core.prediction_records import StoredFeedback
-from serving.deps import AccessToken, PredictionId, Services, ServicesDep
+from serving.deps import AccessToken, PredictionId, Services, ServicesDep, require_scope
 from serving.examples import FEEDBACK, FEEDBACK_REQUEST
 from serving.problems import openapi_responses
 from serving.request_log import note
@@ -32,6 +32,7 @@ router = APIRouter(prefix="/v1/predictions", tags=["feedback"])
 @router.put(
     "/{prediction_id}/feedback",
     summary="Say whether a prediction was right",
+    dependencies=[Depends(require_scope("feedback"))],
     response_model=Feedback,
     openapi_extra={"requestBody": FEEDBACK_REQUEST},
     responses=FEEDBACK

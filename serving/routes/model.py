@@ -1,10 +1,10 @@
 """The model that answers now."""
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Depends
 
 from brain_core.contracts import ModelCard
 from brain_core.errors import ModelUnavailable
-from serving.deps import ServicesDep
+from serving.deps import ServicesDep, require_scope
 from serving.examples import MODEL
 from serving.problems import openapi_responses
 
@@ -14,6 +14,7 @@ router = APIRouter(prefix="/v1/model", tags=["model"])
 @router.get(
     "",
     summary="See which model answers",
+    dependencies=[Depends(require_scope("read"))],
     response_model=ModelCard,
     responses=MODEL | openapi_responses(ModelUnavailable),
 )

@@ -4,7 +4,7 @@ import logging
 from http import HTTPStatus
 from typing import Any
 
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, Depends, Request, Response
 from fastapi.exceptions import RequestValidationError
 from starlette.concurrency import run_in_threadpool
 
@@ -28,10 +28,19 @@ from brain_core.errors import (
 from brain_core.gate import GateDecision
 from brain_core.labels import NOTICE
 from brain_core.prediction_records import Outcome, StoredPrediction
-from serving.deps import AccessDep, IdempotencyKeyDep, OwnPrediction, PredictionId, ServicesDep, UploadDep
+from serving.deps import (
+    AccessDep,
+    IdempotencyKeyDep,
+    OwnPrediction,
+    PredictionId,
+    ServicesDep,
+    UploadDep,
+    require_scope,
+)
 from serving.examples import CREATED, EXPLANATION, PREDICTION
 from serving.predicting import Created
-from serving.problems import openapi_responses, problem_response, problem_type
+from serving.problem_types import problem_type
+from serving.problems import openapi_responses, problem_response
 from serving.request_log import note
 from serving.uploads import MULTIPART_SCHEMA
 
@@ -55,6 +64,7 @@ def _picture(media_type: str) -> dict[int | str, dict[str, Any]]:
     "",
     status_code=201,
     summary="Classify one brain MRI slice",
+    dependencies=[Depends(require_scope("predict"))],
     response_model=CreatedPrediction,
     openapi_extra={"requestBody": MULTIPART_SCHEMA},
     responses=CREATED
@@ -95,6 +105,7 @@ async def predict(
 @router.get(
     "/{prediction_id}",
     summary="See a prediction again",
+    dependencies=[Depends(require_scope("read"))],
     response_model=Prediction,
     responses=PREDICTION | openapi_responses(*_OWNED, NotABrainMri),
 )
@@ -108,6 +119,7 @@ def read_prediction(prediction: OwnPrediction) -> Prediction:
 @router.get(
     "/{prediction_id}/image",
     summary="See the stored image",
+    dependencies=[Depends(require_scope("read"))],
     response_class=Response,
     responses=_picture("image/jpeg") | openapi_responses(*_OWNED, StorageError),
 )
@@ -119,6 +131,7 @@ def read_image(services: ServicesDep, prediction: OwnPrediction) -> Response:
 @router.get(
     "/{prediction_id}/explanation.png",
     summary="See where the model looked",
+    dependencies=[Depends(require_scope("read"))],
     response_class=Response,
     responses=_picture("image/png") | openapi_responses(*_OWNED, NotABrainMri, StorageError, ModelUnavailable),
 )
@@ -130,6 +143,7 @@ def read_explanation(services: ServicesDep, prediction: OwnPrediction) -> Respon
 @router.get(
     "/{prediction_id}/contours",
     summary="Get the outlines of where the model looked",
+    dependencies=[Depends(require_scope("read"))],
     response_model=Explanation,
     responses=EXPLANATION | openapi_responses(*_OWNED, NotABrainMri),
 )
@@ -144,6 +158,7 @@ def read_contours(prediction: OwnPrediction) -> Explanation:
     "/{prediction_id}",
     status_code=204,
     summary="Erase an upload",
+    dependencies=[Depends(require_scope("predict"))],
     responses=openapi_responses(*_OWNED) | _ERASED_LATER,
 )
 def erase(services: ServicesDep, prediction_id: PredictionId, access: AccessDep) -> Response:
@@ -215,6 +230,7 @@ def _log_fields(prediction: StoredPrediction) -> dict[str, Any]:
         "brain.prediction.id": str(prediction.id),
         "brain.prediction.is_valid": prediction.decision.is_valid,
         "brain.gate.score": prediction.decision.score,
+        "brain.gate.reason": prediction.decision.reason,
         "brain.gate.histogram_correlation": prediction.decision.histogram_correlation,
         "brain.model.version": prediction.model_version,
     }

@@ -17,7 +17,7 @@ from brain_assets.ml.records import PromotionRecord
 from brain_assets.ml.registry import CHALLENGER, CHAMPION, ModelRegistry
 from brain_assets.ml.statistics import image_statistics
 from brain_assets.ml.training_data import TrainingConfig
-from brain_core.bundle import CONTENT_FILES, load_bundle, read_champion, sha256
+from brain_core.bundle import CONTENT_FILES, GOLDEN_FILE, load_bundle, read_champion, sha256
 from brain_core.imaging import encode_png
 from brain_core.labels import CLASSES
 from brain_core.storage import LocalBucket, model_key
@@ -132,7 +132,8 @@ def test_the_bundle_is_whole_equals_keras_and_answers(bundle, bucket, inputs):
     answers = loaded.predict(inputs.test.images)
     assert len(answers) == 16
     assert loaded.manifest.architecture == "compact_cnn"
-    assert set(CONTENT_FILES) | {WEIGHTS_FILE} == set(loaded.manifest.sha256)
+    assert set(CONTENT_FILES) | {WEIGHTS_FILE, GOLDEN_FILE} == set(loaded.manifest.sha256)
+    loaded.check_golden()
 
 
 def test_the_bundle_lies_among_the_runs_artifacts(bundle, registry):

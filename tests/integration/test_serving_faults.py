@@ -128,7 +128,7 @@ def test_a_client_that_leaves_in_the_middle_is_no_failure_of_ours(api_url, clien
     caplog.set_level("INFO", logger="serving.request_log")
     address = httpx.URL(api_url)
     with socket.create_connection((address.host, address.port)) as connection:
-        head = "POST /v1/predictions HTTP/1.1\r\nHost: x\r\nContent-Length: 5000\r\n"
+        head = "POST /v1/predictions HTTP/1.1\r\nHost: localhost\r\nContent-Length: 5000\r\n"
         connection.sendall(f"{head}Content-Type: multipart/form-data; boundary=b\r\n\r\n--b\r\n".encode())
     wait_until(lambda: request_events(caplog))
     assert [event["http.response.status_code"] for event in request_events(caplog)] == [400]

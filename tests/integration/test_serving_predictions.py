@@ -195,7 +195,7 @@ def test_bytes_that_are_no_acceptable_image_are_refused(http, images, rows, data
 
 def test_a_stream_without_a_length_is_cut_at_the_limit(http):
     def stream():
-        yield b'--b\r\nContent-Disposition: form-data; name="file"; filename="x"\r\n\r\n'
+        yield b'--b\r\nContent-Disposition: form-data; name="file"; filename="x"\r\n\r\n\xff\xd8\xff'
         for _ in range(40):
             yield b"x" * 10_000
 

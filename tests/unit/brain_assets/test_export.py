@@ -12,6 +12,7 @@ from brain_assets.ml.export import (
     bundle_files,
     calibrated_model,
     export_onnx,
+    golden_answers,
     parity,
     predict_in_batches,
     reference_table,
@@ -25,7 +26,8 @@ from brain_core.errors import BundleError, TrainingError
 from brain_core.imaging import decode, encode_png
 from brain_core.labels import CLASSES
 from brain_core.storage import model_key
-from tests.fixtures_bundle import drawn_slice, tiny_gate
+from tests.fixtures_bundle import SIZE as TINY_SIZE
+from tests.fixtures_bundle import drawn_slice, tiny_gate, tiny_model
 from tests.fixtures_model import SIZE, textures
 
 TEMPERATURE = 1.7
@@ -137,3 +139,14 @@ def manifest(version: str) -> Manifest:
         provenance=Provenance(source="sample", feedback=False),
         sha256={},
     )
+
+
+def test_the_golden_answers_are_those_of_the_model_to_drawn_slices():
+    session = OnnxSession(tiny_model())
+    golden = golden_answers(session, TINY_SIZE)
+    assert golden.shape == (len(CLASSES), len(CLASSES))
+    assert np.allclose(golden.probabilities.sum(axis=1), 1, atol=1e-5)
+    assert len({picture.tobytes() for picture in golden.pictures}) == len(CLASSES)
+    again = golden_answers(session, TINY_SIZE)
+    assert np.array_equal(again.pictures, golden.pictures)
+    assert len(golden.to_bytes()) < 400_000

@@ -4,28 +4,14 @@ import threading
 import time
 from collections.abc import Iterator
 
-import numpy as np
 import pytest
-from threadpoolctl import threadpool_info
 
-from brain_cli.cores import WAITING_FOR_EACH_THREAD, in_order, own_threads_only, usable_cores
+from brain_cli.cores import WAITING_FOR_EACH_THREAD, in_order, usable_cores
 from brain_cli.interrupts import StopRequested, stop_on_signals
-
-
-def blas_threads() -> list[int]:
-    return [pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas"]
 
 
 def test_there_is_a_core():
     assert usable_cores() >= 1
-
-
-def test_linear_algebra_keeps_to_one_thread_for_a_while():
-    np.ones((2, 2)) @ np.ones(2)
-    before = blas_threads()
-    with own_threads_only():
-        assert set(blas_threads()) <= {1}
-    assert blas_threads() == before
 
 
 def test_results_come_in_order_although_the_first_takes_longest():

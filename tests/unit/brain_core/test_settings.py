@@ -3,7 +3,14 @@ from pathlib import Path
 import pytest
 
 from brain_core.errors import SettingsError
-from brain_core.settings import load_settings, setting_names, sqlalchemy_url
+from brain_core.settings import (
+    hand_down,
+    load_settings,
+    setting_names,
+    share_folder,
+    shared_folder,
+    sqlalchemy_url,
+)
 
 
 def test_defaults_need_no_environment():
@@ -77,10 +84,37 @@ def test_a_wrong_value_is_named_with_what_is_allowed(monkeypatch):
         load_settings()
 
 
-def test_serving_refuses_an_address_of_the_outside(monkeypatch):
-    monkeypatch.setenv("BRAIN_SERVING__HOST", "10.1.2.3")
-    with pytest.raises(SettingsError, match=r"BRAIN_SERVING__HOST: Input should be '127\.0\.0\.1'"):
+@pytest.mark.parametrize(
+    ("host", "is_local"),
+    [("127.0.0.1", True), ("localhost", True), ("::1", True), ("0.0.0.0", False), ("10.1.2.3", False), ("::", False)],
+)
+def test_only_addresses_of_this_machine_need_no_keys(host, is_local):
+    serving = load_settings(serving={"host": host}).serving
+    assert (serving.is_local, serving.needs_keys) == (is_local, not is_local)
+    assert load_settings(serving={"host": host, "require_keys": True}).serving.needs_keys
+
+
+def test_an_address_that_is_none_is_told(monkeypatch):
+    monkeypatch.setenv("BRAIN_SERVING__HOST", "example.org")
+    with pytest.raises(SettingsError, match=r"BRAIN_SERVING__HOST: .*an IP address"):
         load_settings()
+
+
+def test_settings_are_handed_down_to_processes_that_are_started(monkeypatch):
+    for name in setting_names():
+        monkeypatch.setenv(name, "")
+        monkeypatch.delenv(name)
+    given = load_settings(serving={"port": 8123, "cors_origins": ("https://a.example",)})
+    hand_down(given)
+    assert load_settings().serving == given.serving
+
+
+def test_the_folder_of_several_processes_is_named_to_them(monkeypatch, tmp_path):
+    monkeypatch.delenv("PROMETHEUS_MULTIPROC_DIR", raising=False)
+    assert shared_folder() is None
+    monkeypatch.setenv("PROMETHEUS_MULTIPROC_DIR", "")
+    share_folder(tmp_path)
+    assert shared_folder() == tmp_path
 
 
 def test_a_wrong_secret_is_not_shown(monkeypatch):

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from brain_core.errors import ApiError, DatabaseError, SettingsError, StorageError
 from brain_core.labels import CLASSES
 from dashboard.wording import CLASS_NAMES, problem_slug, sentence
-from serving.problems import ALL_PROBLEM_TYPES
+from serving.problem_types import ALL_PROBLEM_TYPES
 
 
 def test_every_class_has_a_name_in_the_right_order():

@@ -13,7 +13,7 @@ TEXT = (ROOT / "docker-compose.yml").read_text()
 COMPOSE = yaml.safe_load(TEXT)
 SERVICES = COMPOSE["services"]
 OURS = {name: one for name, one in SERVICES.items() if one["image"].startswith("brain-assets-")}
-JOBS = {"bundled-model", "database-upgrade", "elasticsearch-setup", "kibana-setup"}
+JOBS = {"bundled-model", "dashboard-key", "database-upgrade", "elasticsearch-setup", "kibana-setup"}
 
 
 def test_every_part_of_the_platform_is_there():
@@ -65,7 +65,7 @@ def test_mounted_files_and_named_volumes_exist(name):
 
 
 def test_every_password_is_required_and_listed_in_the_example():
-    used = re.findall(r"\$\{(\w*PASSWORD)(.*?)\}", TEXT)
+    used = re.findall(r"\$\{(\w*(?:PASSWORD|API_KEY))(.*?)\}", TEXT)
     assert {rest for _, rest in used} == {":?set it in .env"}
     example = (ROOT / "infra/docker/compose.env.example").read_text()
     assert {name for name, _ in used} == set(re.findall(r"^(\w+)=$", example, re.MULTILINE))

@@ -4,7 +4,7 @@ from brain_core.contracts import CreatedPrediction
 from brain_core.errors import SettingsError
 from brain_core.settings import Settings
 from serving.app import create_app
-from serving.problems import ALL_PROBLEM_TYPES
+from serving.problem_types import ALL_PROBLEM_TYPES
 
 METHODS = {"get", "put", "post", "delete"}
 
@@ -50,11 +50,13 @@ def test_the_upload_form_and_the_token_are_described(operations):
     upload = operations["post /v1/predictions"]
     form = upload["requestBody"]["content"]["multipart/form-data"]["schema"]
     assert set(form["required"]) == {"file", "consent", "consent_version"}
-    schemes = {name: {scheme for each in o.get("security", ()) for scheme in each} for name, o in operations.items()}
-    for name, offered in schemes.items():
+    assert upload["security"] == [{"API key": []}, {}]
+    for name, operation in operations.items():
+        offered = {scheme for way in operation.get("security", ()) for scheme in way}
         assert ("access token" in offered) == ("/predictions/{prediction_id}" in name), name
+        assert ("API key" in offered) == (" /v1" in name and "/v1/consent" not in name), name
         if name.startswith(("get /v1/feedback", "put /v1/feedback", "get /v1/models", "post /v1/models")):
-            assert offered == {"API key"}, name
+            assert operation["security"] == [{"API key": []}], name
 
 
 def test_no_answer_is_fastapis_own_error(operations):

@@ -8,7 +8,7 @@ from brain_core.errors import ModelUnavailable, StorageError
 from brain_core.gate import Gate
 from brain_core.storage import CHAMPION_KEY
 from serving.champion import ChampionWatch
-from tests.fixtures_bundle import promote, publish_bundle, tiny_gate, tiny_model, upload_bundle
+from tests.fixtures_bundle import golden_answers, promote, publish_bundle, tiny_gate, tiny_model, upload_bundle
 from tests.fixtures_serving import wait_until
 
 
@@ -146,3 +146,58 @@ def test_a_removed_pointer_keeps_the_model(champion_bucket):
     champion_bucket.delete(CHAMPION_KEY)
     champion.look()
     assert version(champion) == "1"
+
+
+class Notes:
+    """What an observer was told."""
+
+    def __init__(self):
+        self.told = []
+
+    def model(self, version):
+        self.told.append(version)
+
+    def model_failed(self):
+        self.told.append("failed")
+
+    def model_is_newest(self):
+        self.told.append("newest")
+
+
+def test_a_model_that_gives_its_golden_answers_is_taken(champion_bucket):
+    champion = watch(champion_bucket)
+    publish_bundle(champion_bucket, "2", golden=golden_answers().to_bytes())
+    champion.look()
+    assert (version(champion), champion.failure) == ("2", None)
+
+
+@pytest.mark.parametrize("golden", [golden_answers(error=0.01).to_bytes(), b"no archive"], ids=["other", "damaged"])
+def test_a_model_that_answers_otherwise_than_when_it_was_made_is_not_taken(champion_bucket, golden):
+    champion = watch(champion_bucket)
+    champion.look()
+    publish_bundle(champion_bucket, "2", golden=golden)
+    champion.look()
+    assert version(champion) == "1"
+    assert "golden" in champion.failure
+
+
+def test_success_failure_and_return_are_told(champion_bucket):
+    notes = Notes()
+    champion = ChampionWatch(champion_bucket, 0.02, 1, notes)
+    champion.look()
+    publish_bundle(champion_bucket, "2", model=b"no model")
+    champion.look()
+    champion.look()
+    promote(champion_bucket, "1")
+    champion.look()
+    assert notes.told == ["1", "failed", "1", "newest"]
+
+
+def test_the_warning_hides_where_the_bucket_is(champion_bucket):
+    bucket = FlakyBucket(champion_bucket)
+    champion = watch(bucket)
+    champion.look()
+    assert champion.warning is None
+    bucket.is_away = True
+    champion.look()
+    assert champion.warning == "The bucket of the models cannot be read; the log tells why."

@@ -16,10 +16,12 @@ def test_serving_starts_without_the_heavy_libraries():
     ("variables", "named"),
     [
         ({}, "BRAIN_DATABASE__URL"),
-        ({"BRAIN_SERVING__HOST": "192.0.2.7"}, "BRAIN_SERVING__HOST"),
+        ({"BRAIN_SERVING__HOST": "example.org"}, "BRAIN_SERVING__HOST"),
+        ({"BRAIN_SERVING__HOST": "192.0.2.7"}, "BRAIN_DATABASE__URL"),
+        ({"BRAIN_SERVING__WORKERS": "2"}, "BRAIN_DATABASE__URL"),
         ({"BRAIN_SERVING__PORTS": "1"}, "BRAIN_SERVING__PORT"),
     ],
-    ids=["no database", "foreign address", "misspelt"],
+    ids=["no database", "no address", "foreign address", "workers", "misspelt"],
 )
 def test_a_wrong_setting_ends_the_process_with_its_name(monkeypatch, tmp_path, capsys, variables, named):
     from serving.main import main
