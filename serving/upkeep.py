@@ -62,16 +62,21 @@ class Upkeep:
                 self._sweep()
                 self._next_sweep = time.monotonic() + self._rhythm.sweep_s
         except BrainError as exc:
-            if self._failures == 0:
-                fields = {"event.action": "upkeep", "event.outcome": "failure", "error.message": str(exc)}
-                logger.warning("Outbox and sweep wait for a part that is away.", extra=fields)
-            self._failures += 1
+            self._note_failure("Outbox and sweep wait for a part that is away.", exc)
+        except Exception as exc:  # noqa: BLE001 - no fault may end the thread that empties the outbox
+            self._note_failure("Outbox and sweep failed and are tried again; are the tables there?", exc)
         else:
             self._failures = 0
 
     def pause_s(self) -> float:
         """Until the next round: doubled with each failure."""
         return min(LONGEST_PAUSE_S, self._rhythm.outbox_s * 2.0 ** min(self._failures, 10))
+
+    def _note_failure(self, message: str, error: Exception) -> None:
+        if self._failures == 0:
+            fields = {"event.action": "upkeep", "event.outcome": "failure", "error.message": str(error)}
+            logger.warning(message, extra=fields)
+        self._failures += 1
 
     def _run(self) -> None:
         while not self._is_stopping.is_set():

@@ -75,7 +75,7 @@ def test_while_something_waits_the_bucket_does_not_count_as_back(parts):
     assert [state.depth for state in seen] == [3]
 
 
-@pytest.mark.parametrize("error", [StorageError("away"), DatabaseError("away")])
+@pytest.mark.parametrize("error", [StorageError("away"), DatabaseError("away"), ZeroDivisionError("a fault")])
 def test_a_part_that_is_away_is_logged_once_and_tried_less_and_less_often(parts, error, caplog):
     parts[0].error = error
     rounds, pauses = upkeep(parts, outbox_s=1.0), []
