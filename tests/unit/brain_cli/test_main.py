@@ -45,13 +45,16 @@ COMMANDS = [
     ["models", "rollback"],
     ["models", "shadow"],
     ["simulate", "feedback"],
+    ["keys", "create"],
+    ["keys", "list"],
+    ["keys", "revoke"],
     ["predict"],
     ["evaluate"],
     ["explain"],
 ]
 
 
-@pytest.mark.parametrize("command", [[], ["db"], ["elk"], ["data"], ["models"], ["simulate"], *COMMANDS], ids=" ".join)
+@pytest.mark.parametrize("command", [[], ["db"], ["elk"], ["data"], ["models"], ["simulate"], ["keys"], *COMMANDS], ids=" ".join)
 def test_every_command_has_help(command):
     result = CliRunner().invoke(app, [*command, "--help"])
     assert result.exit_code == 0

@@ -9,7 +9,7 @@ from brain_core.errors import DeliveryError, SettingsError
 from brain_core.settings import Settings
 
 ROOT = Path(__file__).resolve().parents[3]
-NOT_LOGGED = {"brain.log_fields", "http.response.start", "log.original"}
+NOT_LOGGED = {"brain.caller", "brain.log_fields", "brain.stages_ms", "http.response.start", "log.original"}
 
 
 def client(url):
