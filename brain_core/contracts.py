@@ -1,10 +1,10 @@
 """What the prediction API takes and gives (pydantic models); `client.py` and `serving` share them."""
 
 from datetime import datetime
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue, model_validator
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, WithJsonSchema, model_validator
 
 from brain_core.labels import CONSENT_VERSION, NOTICE, TumourClass
 
@@ -45,12 +45,20 @@ class Consent(Contract):
     notice: str = NOTICE
 
 
+Point = Annotated[
+    tuple[float, float],
+    # `prefixItems`, as a tuple is described without this, is not understood by every reader of OpenAPI.
+    WithJsonSchema({"type": "array", "items": {"type": "number"}, "minItems": 2, "maxItems": 2}),
+]
+"""X and y as fractions of the image."""
+
+
 class Explanation(Contract):
     """Where the model saw evidence for the class that it predicted."""
 
     image_url: str = Field(description="Path of the overlay PNG; needs the access token.")
-    peak: tuple[float, float] = Field(description="Maximum of the map, x and y as fractions of the image.")
-    contours: list[list[tuple[float, float]]] = Field(
+    peak: Point = Field(description="Maximum of the map, x and y as fractions of the image.")
+    contours: list[list[Point]] = Field(
         description="Outlines of the map at half its maximum, x and y as fractions of the image."
     )
 

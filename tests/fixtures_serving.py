@@ -21,6 +21,7 @@ from brain_core.client import BrainClient
 from brain_core.errors import ApiError, DatabaseError
 from brain_core.fault_points import FaultPoint, pass_by
 from brain_core.keys import KeyGrant, KeyStore, scopes_of
+from brain_core.labels import CONSENT_VERSION
 from brain_core.settings import Settings
 from brain_core.storage import LocalBucket
 from serving.app import create_app
@@ -30,6 +31,9 @@ from serving.main import server_options
 ADMIN_KEY, READER_KEY = "brain_admin-key-of-the-tests-only", "brain_reader-key-of-the-tests-only"
 CALLERS = {ADMIN_KEY: ("reviewer", ("admin",)), READER_KEY: ("reader", ("predict", "feedback", "read"))}
 """Keys that every server of the tests knows: name and scopes by secret."""
+
+FORM = {"consent": "true", "consent_version": CONSENT_VERSION}
+"""What an upload carries beside its file."""
 
 
 @contextmanager

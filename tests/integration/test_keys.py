@@ -12,7 +12,7 @@ from brain_core.keys import KeyGrant, KeyStore, Scope, key_hash
 from brain_core.settings import Settings
 from serving.main import require_keys_for_address
 from tests.fixtures_bundle import slice_jpeg
-from tests.fixtures_serving import changed, request_events, running_api, wait_until
+from tests.fixtures_serving import FORM, changed, request_events, running_api, wait_until
 
 
 @pytest.fixture
@@ -37,7 +37,7 @@ def ask(http, key=None, path="/v1/model", **options):
 
 def predict(http, key):
     files = {"file": ("patient-name.jpg", slice_jpeg(), "image/jpeg")}
-    return ask(http, key, "/v1/predictions", method="POST", files=files, data={"consent": "true"})
+    return ask(http, key, "/v1/predictions", method="POST", files=files, data=FORM)
 
 
 def slug(response):
@@ -197,6 +197,6 @@ def test_without_listed_sites_no_page_may_call(api_url):
     origin = {"Origin": "https://evil.example"}
     assert "access-control-allow-origin" not in httpx.get(f"{api_url}/v1/model", headers=origin).headers
     files = {"file": ("x", slice_jpeg())}
-    sent = httpx.post(f"{api_url}/v1/predictions", files=files, data={"consent": "true"}, headers=origin)
+    sent = httpx.post(f"{api_url}/v1/predictions", files=files, data=FORM, headers=origin)
     assert slug(sent) == (403, "foreign-site")
     assert slug(httpx.get(f"{api_url}/v1/model", headers={"Host": "evil.example"})) == (403, "foreign-site")

@@ -13,7 +13,7 @@ import pytest
 
 from brain_core.storage import CHAMPION_KEY
 from tests.fixtures_bundle import publish_bundle, slice_jpeg
-from tests.fixtures_serving import changed, wait_until
+from tests.fixtures_serving import FORM, changed, wait_until
 
 START_S = 300
 """A busy machine takes its time; how long a start takes on an idle one is measured elsewhere."""
@@ -60,7 +60,7 @@ def is_ready(url):
 def upload(url):
     files = {"file": ("x", slice_jpeg())}
     # A connection each, so that the kernel hands them to different workers.
-    return httpx.post(f"{url}/v1/predictions", files=files, data={"consent": "true"}, timeout=60)
+    return httpx.post(f"{url}/v1/predictions", files=files, data=FORM, timeout=60)
 
 
 def figures(url):

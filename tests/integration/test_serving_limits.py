@@ -12,7 +12,7 @@ import pytest
 from serving import protocol
 from serving.predicting import Predictor
 from tests.fixtures_bundle import slice_jpeg
-from tests.fixtures_serving import changed, raw_exchange, running_api, wait_until
+from tests.fixtures_serving import FORM, changed, raw_exchange, running_api, wait_until
 
 HEAD = "POST /v1/predictions HTTP/1.1\r\nHost: localhost\r\nContent-Type: multipart/form-data; boundary=b\r\n"
 FILE_HEAD = b'--b\r\nContent-Disposition: form-data; name="file"; filename="x"\r\n\r\n\xff\xd8\xff'
@@ -43,7 +43,7 @@ def held(monkeypatch):
 
 def upload(url):
     files = {"file": ("x", slice_jpeg())}
-    return httpx.post(f"{url}/v1/predictions", files=files, data={"consent": "true"}, timeout=60)
+    return httpx.post(f"{url}/v1/predictions", files=files, data=FORM, timeout=60)
 
 
 def figure(url, name):
@@ -184,5 +184,5 @@ def test_several_requests_on_one_connection_are_answered_each(patient):
 def test_a_refused_upload_does_not_end_the_connection(patient):
     with httpx.Client(base_url=patient) as http:
         files = {"file": ("x", b"GIF89a-not-an-image")}
-        assert http.post("/v1/predictions", files=files, data={"consent": "true"}).status_code == 415
+        assert http.post("/v1/predictions", files=files, data=FORM).status_code == 415
         assert http.get("/livez").status_code == 200

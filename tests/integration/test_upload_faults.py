@@ -15,6 +15,7 @@ from sqlalchemy import create_engine, text
 
 from brain_core.imaging import encode_png
 from tests.fixtures_bundle import drawn_slice, slice_jpeg
+from tests.fixtures_serving import FORM
 
 GREY = Image.fromarray(drawn_slice())
 TURNED = 6
@@ -105,7 +106,7 @@ BAD = {
 
 
 def send(http, data, name="x"):
-    return http.post("/v1/predictions", files={"file": (name, data)}, data={"consent": "true"})
+    return http.post("/v1/predictions", files={"file": (name, data)}, data=FORM)
 
 
 def test_every_kind_of_picture_is_understood_alike_and_its_hash_is_kept(http, database_url):

@@ -54,7 +54,9 @@ COMMANDS = [
 ]
 
 
-@pytest.mark.parametrize("command", [[], ["db"], ["elk"], ["data"], ["models"], ["simulate"], ["keys"], *COMMANDS], ids=" ".join)
+@pytest.mark.parametrize(
+    "command", [[], ["db"], ["elk"], ["data"], ["models"], ["simulate"], ["keys"], *COMMANDS], ids=" ".join
+)
 def test_every_command_has_help(command):
     result = CliRunner().invoke(app, [*command, "--help"])
     assert result.exit_code == 0
