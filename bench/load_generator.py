@@ -10,7 +10,7 @@ import shutil
 import socket
 import subprocess
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +23,8 @@ SCRIPT = Path(__file__).with_name("upload.lua")
 START_TIMEOUT_S = 180.0
 STOP_TIMEOUT_S = 20.0
 _BOUNDARY = "brain-assets-bench"
+FORM_TYPE = f"multipart/form-data; boundary={_BOUNDARY}"
+"""Content type of `forms`."""
 
 
 @dataclass(frozen=True)
@@ -87,8 +89,13 @@ def require_wrk() -> None:
         raise SystemExit("wrk, the load generator, is not there. Install it: `apt install wrk` or `brew install wrk`.")
 
 
-def multipart_bodies(folder: Path, images: Iterable[bytes], **fields: str) -> Bodies:
-    """Multipart forms with the image as `file` and other fields."""
+def multipart_bodies(folder: Path, images: Iterable[bytes], fields: Mapping[str, str] | None = None) -> Bodies:
+    """Multipart forms; see `forms`."""
+    return _written(folder, forms(images, fields or {}), FORM_TYPE)
+
+
+def forms(images: Iterable[bytes], fields: Mapping[str, str]) -> Iterator[bytes]:
+    """Multipart forms with other fields and then the image as `file`."""
     texts = "".join(
         f'--{_BOUNDARY}\r\nContent-Disposition: form-data; name="{name}"\r\n\r\n{value}\r\n'
         for name, value in fields.items()
@@ -97,9 +104,8 @@ def multipart_bodies(folder: Path, images: Iterable[bytes], **fields: str) -> Bo
         f'{texts}--{_BOUNDARY}\r\nContent-Disposition: form-data; name="file"; filename="slice.jpg"\r\n'
         "Content-Type: image/jpeg\r\n\r\n"
     )
-    tail = f"\r\n--{_BOUNDARY}--\r\n"
-    bodies = (head.encode() + image + tail.encode() for image in images)
-    return _written(folder, bodies, f"multipart/form-data; boundary={_BOUNDARY}")
+    for image in images:
+        yield head.encode() + image + f"\r\n--{_BOUNDARY}--\r\n".encode()
 
 
 def json_bodies(folder: Path, images: Iterable[bytes]) -> Bodies:
@@ -111,7 +117,7 @@ def json_bodies(folder: Path, images: Iterable[bytes]) -> Bodies:
 def _written(folder: Path, bodies: Iterable[bytes], content_type: str) -> Bodies:
     folder.mkdir(parents=True)
     count = 0
-    for count, body in enumerate(bodies, start=1):  # noqa: B007
+    for count, body in enumerate(bodies, start=1):
         (folder / f"{count - 1:04d}").write_bytes(body)
     return Bodies(folder, count, content_type)
 

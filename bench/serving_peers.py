@@ -83,7 +83,8 @@ def running_peer(peer: Peer, bundle: Path, work: Path, workers: int, threads: in
 
 def environment_of(peer: Peer, work: Path) -> Path:
     """The Python of the peer's environment; it is made when it is not there."""
-    requirements = [peer.package, "uvicorn[standard]", "python-multipart", *(f"{name}=={version(name)}" for name in SHARED)]
+    shared = [f"{name}=={version(name)}" for name in SHARED]
+    requirements = [peer.package, "uvicorn[standard]", "python-multipart", *shared]
     mark = hashlib.sha256(" ".join([*requirements, sys.version]).encode()).hexdigest()[:8]
     folder = work / f"{peer.package.partition('=')[0]}-{mark}"
     is_made = folder / "is-made"
@@ -108,7 +109,8 @@ def _uv(*arguments: str) -> None:
 
 def _variables(python: Path, bundle: Path, workers: int, threads: int) -> dict[str, str]:
     manifest = read_manifest(folder_files(bundle))
-    inherited = {name: value for name, value in child_environment().items() if name not in {"PYTHONPATH", "VIRTUAL_ENV"}}
+    elsewhere = {"PYTHONPATH", "VIRTUAL_ENV"}
+    inherited = {name: value for name, value in child_environment().items() if name not in elsewhere}
     return {
         **inherited,
         "PATH": os.pathsep.join([str(python.parent), inherited.get("PATH", "")]),

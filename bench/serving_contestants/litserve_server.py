@@ -8,7 +8,7 @@ from fastapi import Request
 from judging import Judge
 
 
-class Classifier(litserve.LitAPI):  # type: ignore[misc]
+class Classifier(litserve.LitAPI):
     """Takes a multipart form with the image as `file`."""
 
     def setup(self, device: str) -> None:

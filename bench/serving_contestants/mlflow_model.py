@@ -11,7 +11,7 @@ from judging import Judge
 from mlflow.pyfunc import PythonModel
 
 
-class Classifier(PythonModel):  # type: ignore[misc]
+class Classifier(PythonModel):
     """Takes images in base 64."""
 
     def load_context(self, context: Any) -> None:
