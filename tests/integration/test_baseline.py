@@ -37,7 +37,7 @@ def materialised(bucket, mlflow_url) -> dg.ExecuteInProcessResult:
     train, test = images(4), images(8, first=100)
     known = known_images(test)
     table = pd.DataFrame({"key": train.keys, "label": [CLASSES[label] for label in train.labels]})
-    table = table.assign(part="train", source="sample", origin="source", pixel_sha256=train.keys)
+    table = table.assign(part="train", source="sample", origin="source", weight=1.0, pixel_sha256=train.keys)
     inputs = {
         "training_set": table,
         "augmented_dataset": train,
