@@ -108,7 +108,7 @@ def test_a_correction_moves_the_image_and_erasure_erases(platform):
     assert embedding is None
     with pytest.raises(ApiError) as caught:
         platform.api.get(prediction.id, prediction.access_token)
-    assert caught.value.status == 404
+    assert caught.value.status == 410
 
 
 def test_the_log_of_a_request_is_found_by_its_prediction_id(platform, elasticsearch: ElasticsearchServer):
