@@ -27,7 +27,14 @@ class ConsentText:
         return self.valid_until is None or now < self.valid_until
 
 
-CONSENT_TEXTS: tuple[ConsentText, ...] = (ConsentText(CONSENT_VERSION, CONSENT_TEXT),)
+_FIRST = ConsentText(
+    "2026-11",
+    "I may share this image: it shows nobody's name or other identifying marks. "
+    "It is stored together with the prediction and my feedback to judge and improve the model. "
+    "I can erase it at any time with the access token of the answer.",
+    valid_until=datetime(2027, 1, 1, tzinfo=UTC),
+)
+CONSENT_TEXTS: tuple[ConsentText, ...] = (_FIRST, ConsentText(CONSENT_VERSION, CONSENT_TEXT))
 """Every text that was ever agreed to, oldest first; the last is shown to readers. A text is never changed or removed:
 rows name its version. A new one is added at the end, and the one before gets the date until when it still holds."""
 

@@ -16,9 +16,12 @@ CLASSES: tuple[str, ...] = tuple(member.value for member in TumourClass)
 
 NOTICE = "For research and education only. Not a medical device; never use it for diagnosis."
 
-CONSENT_VERSION = "2026-11"
+CONSENT_VERSION = "2026-11.2"
 CONSENT_TEXT = (
-    "I may share this image: it shows nobody's name or other identifying marks. "
-    "It is stored together with the prediction and my feedback to judge and improve the model. "
-    "I can erase it at any time with the access token of the answer."
+    "I may share this image, and it shows nobody's name or other identifying marks. "
+    "What is stored: the image without its file name and metadata, the prediction and my feedback; an image that is "
+    "refused is stored too. "
+    "Why: to judge and improve the model, which may be trained on it. "
+    "For how long: until I erase it, or until those who run the platform do. "
+    "How to erase it: at any time, with the button beside the answer or later with the answer's id and access token."
 )

@@ -2,13 +2,12 @@
 
 import hashlib
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from uuid import UUID
 
 from brain_core.client import BrainClient
 from brain_core.contracts import CreatedPrediction, Feedback
-from brain_core.errors import ApiError
-from brain_core.labels import CONSENT_VERSION
+from brain_core.errors import ApiError, ConsentRefused, ServiceUnavailable, ServiceUnreachable, TooManyRequests
 from dashboard.wording import problem_slug, sentence
 
 _PASSING = frozenset({0, 429, 500, 502, 503, 504})
@@ -19,15 +18,17 @@ class Answer:
     """The model answered.
 
     Attributes:
-        picture: JPEG of the image as it is stored; None when it could not be fetched.
-        overlay: PNG of the heat map over the image; None when it could not be fetched.
+        picture: JPEG of the image as it is stored; None when it was not or could not be fetched.
+        overlay: PNG of the heat map over the image; None when it was not or could not be fetched.
         feedback: what the reader said about it so far.
+        is_label_first: the reader said what it shows before the answer was shown.
     """
 
     prediction: CreatedPrediction
-    picture: bytes | None
-    overlay: bytes | None
+    picture: bytes | None = None
+    overlay: bytes | None = None
     feedback: Feedback | None = None
+    is_label_first: bool = False
 
 
 @dataclass(frozen=True)
@@ -37,7 +38,7 @@ class Refusal:
     reason: str
     prediction_id: UUID
     access_token: str
-    picture: bytes | None
+    picture: bytes | None = None
 
 
 @dataclass(frozen=True)
@@ -61,23 +62,31 @@ def content_hash(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
-def ask(client: BrainClient, data: bytes) -> Outcome:
-    """Send one upload, for which the reader has agreed to the consent text, to the API."""
+def ask(client: BrainClient, data: bytes, consent_version: str, idempotency_key: str | None = None) -> Outcome:
+    """Send one upload, for which the reader has agreed to a version of the consent text, to the API.
+
+    Raises:
+        ConsentRefused: the text has changed since.
+        ServiceUnreachable, ServiceUnavailable, TooManyRequests: no upload at all can be answered now.
+    """
     try:
-        prediction = client.predict(data, consent=True, consent_version=CONSENT_VERSION)
+        return Answer(client.predict(data, True, consent_version, idempotency_key))
+    except (ConsentRefused, ServiceUnreachable, ServiceUnavailable, TooManyRequests):
+        raise
     except ApiError as error:
-        return _without_answer(client, error)
-    return with_pictures(client, Answer(prediction, None, None))
+        return _without_answer(error)
 
 
-def with_pictures(client: BrainClient, answer: Answer) -> Answer:
-    """The answer with the pictures that can be had now; it stands without them."""
-    prediction = answer.prediction
-    return Answer(
-        prediction,
-        answer.picture or _fetched(client.image, prediction.id, prediction.access_token),
-        answer.overlay or _fetched(client.explanation_png, prediction.id, prediction.access_token),
-        answer.feedback,
+def with_pictures(client: BrainClient, outcome: Answer | Refusal) -> Answer | Refusal:
+    """The outcome with the pictures that can be had now; it stands without them."""
+    if isinstance(outcome, Refusal):
+        picture = outcome.picture or _fetched(client.image, outcome.prediction_id, outcome.access_token)
+        return replace(outcome, picture=picture)
+    known_by = outcome.prediction.id, outcome.prediction.access_token
+    return replace(
+        outcome,
+        picture=outcome.picture or _fetched(client.image, *known_by),
+        overlay=outcome.overlay or _fetched(client.explanation_png, *known_by),
     )
 
 
@@ -88,11 +97,8 @@ def _fetched(fetch: Callable[[UUID, str], bytes], prediction_id: UUID, access_to
         return None
 
 
-def _without_answer(client: BrainClient, error: ApiError) -> Outcome:
+def _without_answer(error: ApiError) -> Outcome:
     problem = error.problem
     if problem_slug(error) != "not-a-brain-mri":
         return Failure(sentence(error), is_passing=error.status in _PASSING)
-    prediction_id, access_token = UUID(problem["id"]), str(problem["access_token"])
-    return Refusal(
-        str(problem["detail"]), prediction_id, access_token, _fetched(client.image, prediction_id, access_token)
-    )
+    return Refusal(str(problem["detail"]), UUID(problem["id"]), str(problem["access_token"]))

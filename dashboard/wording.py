@@ -12,11 +12,19 @@ CLASS_NAMES = {
 NOTHING = "\N{EN DASH}"
 """Stands where there is no number."""
 
-MAP_EXPLAINED = (
-    "The colours show **where in the image the model found evidence for its answer**: yellow is the strongest, "
-    "dark purple weak, and where the grey image is untouched there was none. It is the model's own class activation "
-    "map. It is not an outline of a tumour: a right answer can rest on the wrong "
-    "place, and that is worth telling us."
+MAP_EXPLAINED_PLAIN = (
+    "The colours show where in the image the model found evidence for its answer: yellow is the strongest, dark purple "
+    "weak, and where the grey image is untouched there was none. The line goes round what has at least half of the "
+    "strongest evidence. It is the model's own class activation map, not the outline of a tumour: a right answer can "
+    "rest on the wrong place, and that is worth telling us."
+)
+MAP_EXPLAINED = MAP_EXPLAINED_PLAIN.replace(
+    "where in the image the model found evidence for its answer",
+    "**where in the image the model found evidence for its answer**",
+)
+MAP_OF_NO_TUMOUR = (
+    "For “No tumour” bright is where nothing spoke for a tumour, so most of the image is bright; the darker places are "
+    "those where the model hesitated."
 )
 
 NOT_AN_MRI_HINT = (
@@ -29,10 +37,10 @@ _SENTENCES = {
         "The prediction service does not answer. Nothing is wrong with your image: try again in a moment. "
         "If the service stays away, ask whoever runs the platform."
     ),
-    "consent-missing": "Nothing was stored, since no consent came with it. Reload the page, read the text and agree.",
+    "consent-missing": "Nothing was stored, since no consent came with it. Read the text above and agree to it.",
     "consent-outdated": (
-        "The consent text has changed since this page was opened, and nothing was stored. "
-        "Reload the page, read the text and agree to it again."
+        "The consent text has changed since you agreed, and nothing more was stored. Read the new text above; once you "
+        "agree to it, your images are sent."
     ),
     "erased": "This image was erased: the image, the result and the feedback are gone.",
     "invalid-image": (
@@ -45,7 +53,12 @@ _SENTENCES = {
         "Export the slice as JPEG or PNG; renaming the file is not enough."
     ),
     "not-a-brain-mri": "{detail}",
-    "too-many-requests": "Too many images came at once. Wait a minute, then try again.",
+    "rate-limited": "Too many images came at once. Wait a minute, then try again.",
+    "overloaded": "The service is busy with many images. Wait a moment, then try again.",
+    "request-too-slow": "The image took too long to arrive. Check your connection, then try again.",
+    "key-missing": "These pages may not ask the prediction service: they need a key. Tell whoever runs the platform.",
+    "key-refused": "The key is not good, or no longer. Use another one, or ask whoever runs the platform for one.",
+    "scope-missing": "The key in use may not do this. Use another one, or ask whoever runs the platform.",
     "database-unavailable": "The database is away and nothing was stored. Wait a moment, then try again.",
     "storage-unavailable": "The image store is away and nothing was stored. Wait a moment, then try again.",
     "model-unavailable": (
@@ -53,7 +66,7 @@ _SENTENCES = {
         "The side bar says when it is ready; then try again."
     ),
 }
-_SLUG_OF_STATUS = {0: "service-away", 413: "image-too-large", 415: "unsupported-image-type", 429: "too-many-requests"}
+_SLUG_OF_STATUS = {0: "service-away", 413: "image-too-large", 415: "unsupported-image-type", 429: "rate-limited"}
 _UNKNOWN = (
     "The prediction service could not do this (status {status}). Try again; if it happens twice, ask whoever runs the "
     "platform and tell them the time."
@@ -80,3 +93,16 @@ def _api_sentence(error: ApiError) -> str:
     text = _SENTENCES.get(problem_slug(error)) or _SENTENCES.get(_SLUG_OF_STATUS.get(error.status, ""), _UNKNOWN)
     detail = str(error.problem.get("detail") or "The prediction service did not take this.")
     return text.replace("{detail}", detail).replace("{status}", str(error.status))
+
+
+def uncertainty(confidence: float) -> str:
+    """What an answer that is not sure means."""
+    return (
+        f"Uncertain. A confidence of {confidence:.0%} is below the model's own threshold: take this as "
+        "“the model does not know”."
+    )
+
+
+def counted(waiting: int) -> str:
+    """How many images wait."""
+    return "1 image waits" if waiting == 1 else f"{waiting} images wait"

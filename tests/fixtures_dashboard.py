@@ -15,7 +15,7 @@ import pytest
 import streamlit as st
 from streamlit.testing.v1 import AppTest
 
-from brain_core import contracts
+from brain_core import contracts, labels
 from brain_core.events import SpoolHandler
 from brain_core.imaging import encode_jpeg, encode_png
 from tests.fixtures_bundle import drawn_slice
@@ -53,6 +53,11 @@ def problem(slug: str, status: int, **members: Any) -> Answer:
     return status, document.model_dump_json().encode()
 
 
+def consent(version: str = labels.CONSENT_VERSION, text: str = labels.CONSENT_TEXT) -> contracts.Consent:
+    """The text that readers are shown."""
+    return contracts.Consent(version=version, text=text, valid_until=None, is_current=True)
+
+
 def feedback(corrected_class: str | None) -> Answer:
     """Stored feedback."""
     stored = contracts.Feedback(
@@ -82,6 +87,7 @@ class ScriptedApi:
         self.answers: dict[str, Answer] = {
             "GET readyz": (200, b"{}"),
             "GET model": (200, card.model_dump_json().encode()),
+            "GET consent": (200, consent().model_dump_json().encode()),
             "POST predictions": (201, created().model_dump_json().encode()),
             "GET image": (200, encode_jpeg(drawn_slice())),
             "GET explanation.png": (200, encode_png(drawn_slice())),
