@@ -6,12 +6,12 @@ from dashboard.uploads import Upload
 
 FOLDER = Path(__file__).parent / "examples"
 EXAMPLES = {
-    "meningioma.jpg": "Drawn slice with a meningioma",
-    "pituitary.jpg": "Drawn slice, hard to tell",
-    "no-tumour.jpg": "Drawn slice without a tumour",
-    "landscape.jpg": "Something else",
+    "meningioma.jpg": "Drawn meningioma",
+    "pituitary.jpg": "Drawn, hard to tell",
+    "no-tumour.jpg": "Drawn, no tumour",
+    "landscape.jpg": "A landscape",
 }
-"""File to label. The slices are number 42, 76 and 91 of the synthetic sample with seed 11."""
+"""File to label. The slices have the indexes 41, 75 and 90 in the synthetic sample with seed 11."""
 
 
 def example(file_name: str) -> Upload:

@@ -76,8 +76,9 @@ def _chooser() -> None:
         st.session_state.chosen = contents[0]
     place = contents.index(st.session_state.chosen)
     st.session_state["chosen-image"] = st.session_state.chosen
+    names = {content: _named(content) for content in contents}
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        st.selectbox("Image", contents, key="chosen-image", format_func=_named, on_change=_take_choice)
+        st.selectbox("Image", contents, key="chosen-image", format_func=names.__getitem__, on_change=_take_choice)
         _step("Previous", "arrow_back", contents[max(0, place - 1)])
         _step("Next", "arrow_forward", contents[min(len(contents) - 1, place + 1)])
 

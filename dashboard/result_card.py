@@ -157,8 +157,8 @@ def _downloads(content: str, answer: Answer) -> None:
     name = session.uploads().items[content].name
     opacity, outlines = _opacity(content), _outlines(content, answer)
     has_map = answer.picture is not None and answer.overlay is not None
-    with st.container(horizontal=True, vertical_alignment="center"):
-        st.caption("Take it with you")
+    st.caption("Take it with you")
+    with st.container(horizontal=True):
         _download("JSON", answer, "json", partial(as_json, name, answer))
         _download("CSV", answer, "csv", partial(as_csv, [(name, answer)]))
         if has_map:

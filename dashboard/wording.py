@@ -1,5 +1,7 @@
 """What the pages say: names of the classes, and a sentence and a way on for every failure."""
 
+import re
+
 from brain_core.errors import ApiError, BrainError, DatabaseError, StorageError
 
 CLASS_NAMES = {
@@ -8,6 +10,8 @@ CLASS_NAMES = {
     "notumor": "No tumour",
     "pituitary": "Pituitary tumour",
 }
+
+_QUESTION = re.compile(r" ?((?:What|Why|For how|How)[^:.]{0,20}):")
 
 NOTHING = "\N{EN DASH}"
 """Stands where there is no number."""
@@ -106,3 +110,8 @@ def uncertainty(confidence: float) -> str:
 def counted(waiting: int) -> str:
     """How many images wait."""
     return "1 image waits" if waiting == 1 else f"{waiting} images wait"
+
+
+def as_paragraphs(consent_text: str) -> str:
+    """Markdown of the consent text with a line for each of its questions, such as “How to erase it: …”."""
+    return _QUESTION.sub(r"\n- **\1:**", consent_text)

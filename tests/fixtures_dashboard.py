@@ -76,6 +76,9 @@ class ScriptedApi:
     Attributes:
         requests: keys of the requests that came, in order.
         bodies: their bodies.
+        headers: those of the uploads.
+        scripts: answers that come before that of `answers`, each once.
+        retry_after_s: sent with every answer that is a failure.
     """
 
     def __init__(self) -> None:
@@ -84,6 +87,9 @@ class ScriptedApi:
         )
         self.requests: list[str] = []
         self.bodies: list[bytes] = []
+        self.headers: list[dict[str, str]] = []
+        self.scripts: dict[str, list[Answer]] = {}
+        self.retry_after_s: int | None = None
         self.answers: dict[str, Answer] = {
             "GET readyz": (200, b"{}"),
             "GET model": (200, card.model_dump_json().encode()),
@@ -118,8 +124,13 @@ class ScriptedApi:
                 key = f"{self.command} {self.path.rpartition('/')[2]}"
                 api.bodies.append(self.rfile.read(int(self.headers.get("content-length", 0))))
                 api.requests.append(key)
-                status, body = api.answers.get(key, (404, b"{}"))
+                if key == "POST predictions":
+                    api.headers.append(dict(self.headers))
+                script = api.scripts.get(key)
+                status, body = script.pop(0) if script else api.answers.get(key, (404, b"{}"))
                 self.send_response(status)
+                if api.retry_after_s is not None and status >= 400:
+                    self.send_header("retry-after", str(api.retry_after_s))
                 self.send_header("content-length", str(len(body)))
                 self.end_headers()
                 self.wfile.write(body)

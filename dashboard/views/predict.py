@@ -15,7 +15,7 @@ from dashboard.outcomes import content_hash
 from dashboard.overview import result_table, results
 from dashboard.resources import client, failures_told, settings, status_client
 from dashboard.uploads import MAX_IMAGES, Upload
-from dashboard.wording import counted, sentence
+from dashboard.wording import as_paragraphs, counted, sentence
 
 CONSENT_EVERY_S = 60
 
@@ -47,13 +47,15 @@ def _consent_text() -> Consent:
 
 
 def _consent(consent: Consent) -> bool:
+    key = f"consent-{consent.version}"
     with st.container(border=True):
-        st.markdown(f"**1 · Your consent**  \n{consent.text}")
-        return st.checkbox(
-            f"I agree to this text (version {consent.version})",
-            key=f"consent-{consent.version}",
-            persist_state="session",
-        )
+        st.markdown("**1 · Your consent**")
+        if st.session_state.get(key):
+            with st.expander("The text that you agreed to", icon=":material/contract:"):
+                st.markdown(as_paragraphs(consent.text))
+        else:
+            st.markdown(as_paragraphs(consent.text))
+        return st.checkbox(f"I agree to this text (version {consent.version})", key=key, persist_state="session")
 
 
 def _uploader(is_agreed: bool) -> None:
@@ -69,8 +71,8 @@ def _uploader(is_agreed: bool) -> None:
             max_upload_size=limit_mb,
             on_change=_take_uploads,
         )
-        with st.container(horizontal=True, vertical_alignment="center"):
-            st.caption("No image at hand? Try a drawn one:")
+        st.caption("No image at hand? Try one of these:")
+        with st.container(horizontal=True):
             for file_name, label in EXAMPLES.items():
                 st.button(label, disabled=not is_agreed, on_click=_take, args=([file_name],))
         st.toggle(

@@ -3,7 +3,7 @@ from streamlit.testing.v1 import AppTest
 
 from brain_core.labels import CONSENT_TEXT, CONSENT_VERSION
 from tests.fixtures_bundle import photograph_jpeg, slice_jpeg
-from tests.fixtures_dashboard import PREDICTION_ID, alerts, created, feedback, problem, said
+from tests.fixtures_dashboard import PREDICTION_ID, alerts, consent, created, feedback, problem, said
 
 SLICE = ("slice.jpg", slice_jpeg(), "image/jpeg")
 
@@ -260,3 +260,139 @@ def test_id_that_is_none_is_told_without_asking_the_service(page, scripted_api):
 
     assert any("not a prediction id" in text for text in alerts(page))
     assert not [key for key in scripted_api.requests if key.startswith("DELETE")]
+
+
+def test_label_first_keeps_the_answer_back_until_the_reader_has_labelled(page, scripted_api):
+    scripted_api.answers["PUT feedback"] = feedback("glioma")
+    page.toggle(key="label-first").set_value(True).run()
+    upload(page)
+    text = said(page)
+    assert "What do you think it shows?" in text
+    assert "The model says" not in text
+    assert "91.0%" not in text
+
+    press(page, "Glioma")
+
+    assert "The model says" in said(page)
+    assert any("You said **Glioma** before you saw the answer" in text for text in alerts(page))
+    assert b'"agrees":false' in scripted_api.bodies[scripted_api.requests.index("PUT feedback")].replace(b" ", b"")
+
+
+def test_label_first_that_meets_the_answer_agrees_with_it(page, scripted_api):
+    page.toggle(key="label-first").set_value(True).run()
+
+    press(upload(page), "Pituitary tumour")
+
+    assert b'"agrees":true' in scripted_api.bodies[scripted_api.requests.index("PUT feedback")].replace(b" ", b"")
+
+
+def test_answer_can_be_shown_without_a_label(page, scripted_api):
+    page.toggle(key="label-first").set_value(True).run()
+
+    press(upload(page), "Show me the answer")
+
+    assert "The model says" in said(page)
+    assert scripted_api.count("PUT feedback") == 0
+
+
+def test_second_click_on_a_stored_answer_sends_nothing_more(page, scripted_api):
+    upload(page)
+    button = next(each for each in page.button if each.label == "Yes, it is right")
+    button.click().run()
+    assert scripted_api.count("PUT feedback") == 1
+    assert "Yes, it is right" not in [each.label for each in page.button]
+
+
+def test_many_images_are_counted_listed_and_shown_one_at_a_time(page, scripted_api):
+    scripted_api.scripts["POST predictions"] = [
+        scripted_api.answers["POST predictions"],
+        problem("not-a-brain-mri", 422, detail="In colour.", id=str(PREDICTION_ID), access_token="t", validation={}),
+        problem("invalid-image", 400, detail="The file is damaged."),
+    ]
+    files = [(f"{number}.jpg", slice_jpeg(seed=number), "image/jpeg") for number in range(3)]
+    page.file_uploader[0].set_value(files).run()
+
+    counts = {metric.label: metric.value for metric in page.metric}
+    assert counts == {"Answered": "1", "Not a brain MRI": "1", "Not readable": "1", "Waiting": "0"}
+    (table,) = [frame.value for frame in page.dataframe]
+    assert list(table["Result"]) == ["Pituitary tumour 91%", "not a brain MRI", "not readable"]
+    assert "The model says" in said(page)
+
+    press(page, "Next")
+    assert "This image was not read" in said(page)
+    press(page, "Next")
+    assert any("The file is damaged." in text for text in alerts(page))
+    press(page, "Take it off the list")
+    assert {metric.label: metric.value for metric in page.metric}["Not readable"] == "0"
+
+
+def test_list_shows_one_kind_when_asked(page, scripted_api):
+    scripted_api.scripts["POST predictions"] = [
+        problem("not-a-brain-mri", 422, detail="In colour.", id=str(PREDICTION_ID), access_token="t", validation={})
+    ]
+    files = [(f"{number}.jpg", slice_jpeg(seed=number), "image/jpeg") for number in range(3)]
+    page.file_uploader[0].set_value(files).run()
+    assert "This image was not read" in said(page)
+
+    page.get("button_group")[0].set_value("Answered").run()
+
+    assert "The model says" in said(page)
+    assert len(page.selectbox(key="chosen-image").options) == 2
+
+
+def test_service_that_goes_away_keeps_what_is_done_and_sends_the_rest_later(page, scripted_api):
+    good = scripted_api.answers["POST predictions"]
+    scripted_api.scripts["POST predictions"] = [good]
+    scripted_api.answers["POST predictions"] = problem("database-unavailable", 503)
+    files = [(f"{number}.jpg", slice_jpeg(seed=number), "image/jpeg") for number in range(4)]
+    page.file_uploader[0].set_value(files).run()
+    assert any("database is away" in text for text in alerts(page))
+    assert "The model says" in said(page)
+    scripted_api.answers["POST predictions"] = good
+
+    press(page, "Try again: 3 images wait")
+
+    assert {metric.label: metric.value for metric in page.metric}["Answered"] == "4"
+    assert len({headers["Idempotency-Key"] for headers in scripted_api.headers}) == 4
+
+
+def test_new_consent_text_is_agreed_to_before_anything_more_is_sent(page, scripted_api):
+    scripted_api.answers["POST predictions"], good = (
+        problem("consent-outdated", 409),
+        scripted_api.answers["POST predictions"],
+    )
+    scripted_api.answers["GET consent"] = 200, consent("2027-01", "A new text.").model_dump_json().encode()
+    upload(page)
+    assert "A new text." in said(page)
+    assert any("consent text has changed" in text for text in alerts(page))
+    assert not page.checkbox[0].value
+    scripted_api.answers["POST predictions"] = good
+
+    page.checkbox[0].check().run()
+
+    assert "The model says" in said(page)
+    assert b"2027-01" in [body for body in scripted_api.bodies if SLICE[1] in body][-1]
+
+
+def test_example_is_answered_at_a_click(page, scripted_api):
+    press(page, "Drawn meningioma")
+
+    assert scripted_api.count("POST predictions") == 1
+    assert "The model says" in said(page)
+
+
+def test_map_is_as_strong_as_the_reader_wants_it(page):
+    upload(page)
+    shown = [image.proto.imgs[0].url for image in page.image]
+
+    page.slider[0].set_value(0).run()
+
+    assert [image.proto.imgs[0].url for image in page.image] != shown
+    assert not page.exception
+
+
+def test_result_can_be_taken_home_in_four_ways(page):
+    upload(page)
+
+    labels = [button.label for button in page.get("download_button")]
+    assert labels == ["JSON", "CSV", "Map (PNG)", "Report (PDF)"]
