@@ -17,16 +17,15 @@ def main() -> None:
     """Draw the frame that every page stands in, and the page."""
     st.set_page_config(page_title="Brain Assets", page_icon=HERE / "icon.svg", layout="wide")
     st.logo(HERE / "logo.svg", size="large", icon_image=HERE / "icon.svg")
+    # One list without headings: those would stand in its HTML where screen readers expect only items.
     page = st.navigation(
-        {
-            "Read": [st.Page("views/predict.py", title="Predict", icon=":material/neurology:", default=True)],
-            "Watch": [
-                st.Page("views/monitoring.py", title="Monitoring", icon=":material/monitoring:"),
-                st.Page("views/drift.py", title="Drift", icon=":material/trending_up:"),
-                st.Page("views/data.py", title="Data", icon=":material/database:"),
-                st.Page("views/logs.py", title="Logs", icon=":material/receipt_long:"),
-            ],
-        }
+        [
+            st.Page("views/predict.py", title="Predict", icon=":material/neurology:", default=True),
+            st.Page("views/monitoring.py", title="Monitoring", icon=":material/monitoring:"),
+            st.Page("views/drift.py", title="Drift", icon=":material/trending_up:"),
+            st.Page("views/data.py", title="Data", icon=":material/database:"),
+            st.Page("views/logs.py", title="Logs", icon=":material/receipt_long:"),
+        ]
     )
     st.info(NOTICE, icon=":material/science:")
     page.run()

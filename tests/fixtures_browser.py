@@ -1,12 +1,25 @@
 """A real Chromium for a module's tests."""
 
+import os
+import socket
+import subprocess
+import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
+import httpx
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page, expect, sync_playwright
 
+from brain_core.settings import Settings
+from tests.fixtures_serving import wait_until
 from tests.requirements import chromium, need
+
+ROOT = Path(__file__).resolve().parents[1]
+START_S = 120
+PATIENCE_MS = 30_000
 
 FLAGS = [
     "--no-sandbox",
@@ -40,3 +53,53 @@ def picture(page: Page, path: Path) -> None:
     page.wait_for_timeout(1000)
     page.screenshot(path=path)
     page.set_viewport_size(size)
+
+
+@contextmanager
+def running_pages(settings: Settings, api_url: str) -> Iterator[str]:
+    """The dashboard on a free port until the end of the block; gives its URL."""
+    port = free_port()
+    environment = {**os.environ, **settings.as_environment(), "BRAIN_DASHBOARD__API_URL": api_url}
+    flags = ("--server.port", str(port), "--server.address", "127.0.0.1")
+    command = [sys.executable, "-m", "streamlit", "run", str(ROOT / "dashboard" / "app.py"), *flags]
+    with subprocess.Popen(command, env=environment, cwd=ROOT, stdout=subprocess.DEVNULL) as process:
+        url = f"http://127.0.0.1:{port}"
+        try:
+            wait_until(lambda: process.poll() is not None or _is_up(url), START_S)
+            yield url
+        finally:
+            process.terminate()
+
+
+def free_port() -> int:
+    """A port of this machine that nobody uses now."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return int(listener.getsockname()[1])
+
+
+def _is_up(url: str) -> bool:
+    try:
+        return httpx.get(f"{url}/_stcore/health", timeout=5).is_success
+    except httpx.HTTPError:
+        return False
+
+
+def opened(browser: Browser, url: str, **context: Any) -> Page:
+    """A page of a new browser session, with a reader's patience."""
+    page = browser.new_context(**{"viewport": {"width": 1280, "height": 1000}, **context}).new_page()
+    page.set_default_timeout(PATIENCE_MS)
+    expect.set_options(timeout=PATIENCE_MS)
+    page.goto(url)
+    return page
+
+
+def agree(page: Page) -> None:
+    """Agree to the consent text."""
+    page.get_by_text("I agree to this text").click()
+    expect(page.locator("input[type=file]")).to_be_enabled()
+
+
+def hand_in(page: Page, *files: tuple[str, bytes]) -> None:
+    """Upload files of these names and contents; a large one is faster from a folder, with `set_input_files`."""
+    payloads = [{"name": name, "mimeType": "image/jpeg", "buffer": data} for name, data in files]
+    page.locator("input[type=file]").set_input_files(payloads)  # type: ignore[arg-type]

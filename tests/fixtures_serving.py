@@ -37,9 +37,9 @@ FORM = {"consent": "true", "consent_version": CONSENT_VERSION}
 
 
 @contextmanager
-def running_api(settings: Settings, reached: FaultPoint = pass_by) -> Iterator[str]:
-    """Serve on a free port until the end of the block; gives the base URL."""
-    listener = socket.create_server(("127.0.0.1", 0))
+def running_api(settings: Settings, reached: FaultPoint = pass_by, port: int = 0) -> Iterator[str]:
+    """Serve on this port, or a free one (0), until the end of the block; gives the base URL."""
+    listener = socket.create_server(("127.0.0.1", port))
     make_callers(settings)
     app = create_app(settings, Seams(reached))
     server = uvicorn.Server(uvicorn.Config(app, **server_options(settings)))

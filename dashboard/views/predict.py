@@ -59,22 +59,24 @@ def _consent(consent: Consent) -> bool:
 
 
 def _uploader(is_agreed: bool) -> None:
-    limit_mb = max(1, settings().upload.max_bytes // 2**20)
     with st.container(border=True):
-        st.markdown("**2 · Your slices**" + ("" if is_agreed else "  \nAgree to the text above, then upload here."))
+        st.markdown("**2 · Your slices**")
+        if not is_agreed:
+            # Not greyed out: that would be hard to read, and there is nothing to do here yet.
+            st.markdown(f"Agree to the text above; then you upload JPEG or PNG files here, up to {MAX_IMAGES} at once.")
+            return
         st.file_uploader(
             f"JPEG or PNG, up to {MAX_IMAGES} at once",
             type=["jpg", "jpeg", "png"],
             accept_multiple_files=True,
             key=_uploader_key(),
-            disabled=not is_agreed,
-            max_upload_size=limit_mb,
+            max_upload_size=max(1, settings().upload.max_bytes // 2**20),
             on_change=_take_uploads,
         )
-        st.caption("No image at hand? Try one of these:")
+        st.markdown("No image at hand? Try one of these:")
         with st.container(horizontal=True):
             for file_name, label in EXAMPLES.items():
-                st.button(label, disabled=not is_agreed, on_click=_take, args=([file_name],))
+                st.button(label, on_click=_take, args=([file_name],))
         st.toggle(
             "I'd rather label before I see the answer",
             key="label-first",

@@ -39,7 +39,8 @@ def agree_and_upload(page: Page, data: bytes) -> None:
 
 def test_browser_upload_is_answered_corrected_and_erased(page, platform):
     image = NEW_SAMPLE.list()[-1]
-    expect(page.locator("input[type=file]")).to_be_disabled()
+    expect(page.get_by_text("Agree to the text above")).to_be_visible()
+    assert page.locator("input[type=file]").count() == 0
     agree_and_upload(page, NEW_SAMPLE.read(image))
     expect(page.get_by_text("The model says")).to_be_visible()
     expect(page.get_by_text("Where the model saw evidence")).to_be_visible()

@@ -38,7 +38,7 @@ def press(app, label: str):
 
 def upload(app, data: bytes):
     app.checkbox[0].check().run()
-    return app.file_uploader[0].set_value(("slice.jpg", data, "image/jpeg")).run()
+    return app.file_uploader[0].set_value([("slice.jpg", data, "image/jpeg")]).run()
 
 
 def test_reader_predicts_corrects_and_erases(open_page, api_url, database, images):
