@@ -20,6 +20,10 @@ def main() -> None:
     page = st.navigation(
         {
             "Read": [st.Page("views/predict.py", title="Predict", icon=":material/neurology:", default=True)],
+            "Decide": [
+                st.Page("views/review.py", title="Review", icon=":material/rate_review:"),
+                st.Page("views/models.py", title="Models", icon=":material/model_training:"),
+            ],
             "Watch": [
                 st.Page("views/monitoring.py", title="Monitoring", icon=":material/monitoring:"),
                 st.Page("views/drift.py", title="Drift", icon=":material/trending_up:"),
