@@ -11,7 +11,7 @@ from contextlib import contextmanager
 import streamlit as st
 
 from brain_core.client import BrainClient
-from brain_core.errors import AccessRefused, ApiError, BrainError, ServiceUnreachable
+from brain_core.errors import AccessRefused, ApiError, BrainError, ServiceUnreachable, TooManyRequests
 from dashboard.resources import failures_told, settings
 from dashboard.wording import sentence
 
@@ -22,6 +22,8 @@ SERVICE_AWAY = (
     "The prediction service does not answer, so nothing can be looked up or changed here. "
     "Try again in a moment. If it stays away, ask whoever runs the platform."
 )
+
+BUSY = "Too many requests came at once. Wait a minute, then try again."
 
 # What may stand in a header; anything else was not copied from `brain keys create`.
 _SENDABLE = re.compile(r"[!-~]{1,500}")
@@ -59,9 +61,9 @@ def admin_failures_told() -> Iterator[None]:
             forget_key()
             way_on = "Enter another key", ":material/key:"
             raise
-        except ServiceUnreachable as error:
+        except (ServiceUnreachable, TooManyRequests) as error:
             way_on = "Try again", ":material/refresh:"
-            raise BrainError(SERVICE_AWAY) from error
+            raise BrainError(admin_sentence(error)) from error
     if way_on is not None:
         # A click alone is enough: the page is drawn again.
         st.button(way_on[0], icon=way_on[1])
@@ -71,6 +73,8 @@ def admin_sentence(error: ApiError) -> str:
     """What went wrong with something that an admin asked for, and what to do; a key that is not good is forgotten."""
     if isinstance(error, AccessRefused):
         forget_key()
+    if isinstance(error, TooManyRequests):
+        return BUSY
     return SERVICE_AWAY if isinstance(error, ServiceUnreachable) else sentence(error)
 
 
@@ -83,7 +87,9 @@ def _entry() -> None:
         )
         # Cleared when it is sent: a refused key does not stay in the page.
         with st.form("admin-key", clear_on_submit=True, border=False):
-            key = st.text_input("Admin key", type="password", autocomplete="off", placeholder="brain_…")
+            key = st.text_input(
+                "Admin key", key="admin-key-entry", type="password", autocomplete="off", placeholder="brain_…"
+            )
             if st.form_submit_button("Use this key", icon=":material/lock_open:"):
                 _try(key.strip() if key else "")
 

@@ -15,7 +15,7 @@ REFRESH_S = 3.0
 """So often the page looks whether a promotion that waits was carried out."""
 
 SHOWN_ORDERS = 5
-LISTED, SAID = "models-listed", "models-said"
+LISTED, SAID, TROUBLE = "models-listed", "models-said", "models-trouble"
 STATES: dict[str, dict[str, Any]] = {
     "queued": {"label": "Waiting", "icon": ":material/hourglass_empty:", "color": "orange"},
     "done": {"label": "Done", "icon": ":material/check_circle:", "color": "green"},
@@ -86,7 +86,18 @@ def _ask_first(client: BrainClient, listed: ModelList, model: ModelVersion, is_w
     st.dialog(title, icon=":material/trophy:")(_confirmation)(client, listed, model)
 
 
+def said() -> None:
+    """What became of the click before, once."""
+    if message := st.session_state.pop(SAID, None):
+        st.toast(message, icon=":material/hourglass_empty:")
+    if trouble := st.session_state.pop(TROUBLE, None):
+        st.error(trouble, icon=":material/error:")
+
+
 def _confirmation(client: BrainClient, listed: ModelList, model: ModelVersion) -> None:
+    if SAID in st.session_state:
+        # Asked for: the whole page runs again, without the dialog.
+        st.rerun()
     version = escaped(model.version)
     replaced = f", in place of version {escaped(listed.champion)}" if listed.champion else ""
     st.markdown(f"Within about a minute **version {version} answers every new upload**{replaced}.")
@@ -99,9 +110,9 @@ def _confirmation(client: BrainClient, listed: ModelList, model: ModelVersion) -
     if decision is not None and not decision.is_promoted:
         text = "The comparison did not favour this version. Look at its rules before you go on."
         st.warning(text, icon=":material/scale:")
+    said()
     with st.container(horizontal=True):
-        if st.button("Yes, do it", key="confirm", icon=":material/check:"):
-            _promote(client, model.version)
+        st.button("Yes, do it", key="confirm", icon=":material/check:", on_click=_promote, args=(client, model.version))
         if st.button("Cancel", key="cancel"):
             st.rerun()
 
@@ -110,7 +121,6 @@ def _promote(client: BrainClient, version: str) -> None:
     try:
         client.promote(version)
     except ApiError as error:
-        st.error(admin_sentence(error), icon=":material/error:")
+        st.session_state[TROUBLE] = admin_sentence(error)
         return
     st.session_state[SAID] = f"Asked for: version {version} is to be the champion."
-    st.rerun()

@@ -69,15 +69,6 @@ _SENTENCES = {
         "There is no model yet: a platform that has just started needs some minutes for its first one. "
         "The side bar says when it is ready; then try again."
     ),
-    "rate-limited": "Too many requests came at once. Wait a minute, then try again.",
-    "key-missing": "This needs a key. Ask whoever runs the platform for one.",
-    "key-refused": (
-        "This key is not good: it is unknown, was revoked or has expired. "
-        "Check that you copied it whole, or ask whoever runs the platform for another."
-    ),
-    "scope-missing": (
-        "The key is good, but not for this: it is not an admin key. Ask whoever runs the platform for one that is."
-    ),
     "feedback-not-found": (
         "This feedback is not there any more: the owner has erased the image. There is nothing left to decide."
     ),

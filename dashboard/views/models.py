@@ -29,11 +29,10 @@ def page() -> None:
     answering = st.container(border=True)
     with answering, failures_told():
         _answering(client().model())
+    promoting.said()
     admin = key_door()
     if admin is None:
         return
-    if message := st.session_state.pop(promoting.SAID, None):
-        st.toast(message, icon=":material/hourglass_empty:")
     with admin_failures_told():
         _everything(admin, admin.models())
 
@@ -116,9 +115,9 @@ def _side_by_side(listed: ModelList) -> None:
         return
     st.table(made, border="horizontal", alt="Figures of the chosen versions beside each other")
     st.caption(
-        f"{metrics_tables.BEST} and bold: the best of the row. Below each figure its 95 % interval: where intervals overlap, "
-        "the difference may be chance. Each version was judged on the test images of its own data version; the "
-        "decisions below compare on the same ones."
+        f"{metrics_tables.BEST} and bold: the best of the row. Below each figure is its 95 % interval: where intervals "
+        "overlap, the difference may be chance. Each version was judged on the test images of its own data version; "
+        "the decisions below compare on the same ones."
     )
     with st.expander("What the figures mean", icon=":material/help:"):
         st.markdown("\n".join(f"- **{metric.name}.** {metric.explanation}" for metric in METRICS))

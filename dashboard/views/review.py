@@ -30,13 +30,13 @@ def page() -> None:
     if STATE not in st.session_state:
         st.session_state.pop(DESK, None)
         st.session_state.pop(VERSIONS, None)
+    _said()
     client = key_door()
     if client is None:
         return
     with admin_failures_told():
         desk = _desk(client, _filters(client))
         _progress(desk)
-        _said()
         if desk.items:
             _queue(client, desk)
         else:
