@@ -5,7 +5,7 @@ from uuid import UUID
 
 from brain_core.client import BrainClient
 from brain_core.contracts import ReviewItem, SimilarImages
-from brain_core.errors import AlreadyErased, ApiError, NothingThere, StateConflict
+from brain_core.errors import ApiError, NothingThere, StateConflict
 from brain_core.labels import TumourClass
 from dashboard.wording import CLASS_NAMES
 
@@ -130,11 +130,6 @@ def count_again(client: BrainClient, desk: Desk) -> None:
     except ApiError:
         return
     desk.waiting_images, desk.retraining_above = queue.waiting_images, queue.retraining_above
-
-
-def is_erased(error: ApiError) -> bool:
-    """Does the error say that the owner erased the image?"""
-    return isinstance(error, AlreadyErased)
 
 
 def says(item: ReviewItem) -> TumourClass:

@@ -73,15 +73,15 @@ def feedback(corrected_class: str | None) -> Answer:
 class ScriptedApi:
     """Answers by the contract what `answers` says; the key is the method and the last part of the path.
 
-        Attributes:
-            requests: keys of the requests that came, in order.
-            bodies: their bodies.
-                headers: those of the uploads.
-            scripts: answers that come before that of `answers`, each once.
-            retry_after_s: sent with every answer that is a failure.
-                targets: their paths with the query.
-            keys: their API keys, None where there was none.
-        """
+    Attributes:
+        requests: keys of the requests that came, in order.
+        bodies: their bodies.
+            headers: those of the uploads.
+        scripts: answers that come before that of `answers`, each once.
+        retry_after_s: sent with every answer that is a failure.
+            targets: their paths with the query.
+        keys: their API keys, None where there was none.
+    """
 
     def __init__(self) -> None:
         card = contracts.ModelCard(
