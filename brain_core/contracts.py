@@ -195,6 +195,9 @@ class ModelList(Contract):
     champion: str | None = Field(description="The version that is published; null: none.")
     promoted_at: datetime | None
     promoted_by: str | None
+    former: list[str] = Field(
+        default_factory=list, description="The champions before, the last one first: the way back."
+    )
     requests: list[PromotionOrder]
     notice: str = NOTICE
 

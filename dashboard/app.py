@@ -21,6 +21,8 @@ def main() -> None:
     page = st.navigation(
         [
             st.Page("views/predict.py", title="Predict", icon=":material/neurology:", default=True),
+            st.Page("views/review.py", title="Review", icon=":material/rate_review:"),
+            st.Page("views/models.py", title="Models", icon=":material/model_training:"),
             st.Page("views/monitoring.py", title="Monitoring", icon=":material/monitoring:"),
             st.Page("views/drift.py", title="Drift", icon=":material/trending_up:"),
             st.Page("views/data.py", title="Data", icon=":material/database:"),

@@ -69,6 +69,14 @@ _SENTENCES = {
         "There is no model yet: a platform that has just started needs some minutes for its first one. "
         "The side bar says when it is ready; then try again."
     ),
+    "feedback-not-found": (
+        "This feedback is not there any more: the owner has erased the image. There is nothing left to decide."
+    ),
+    "feedback-changed": (
+        "The reader has changed this feedback meanwhile. What you see now is the new answer: look at it again."
+    ),
+    "page-unknown": "This part of the list is not there any more. Go back to its beginning.",
+    "model-version-unknown": "This model is not there any more. Reload the page to see those that are.",
 }
 _SLUG_OF_STATUS = {0: "service-away", 413: "image-too-large", 415: "unsupported-image-type", 429: "rate-limited"}
 _UNKNOWN = (

@@ -76,9 +76,11 @@ class ScriptedApi:
     Attributes:
         requests: keys of the requests that came, in order.
         bodies: their bodies.
-        headers: those of the uploads.
+            headers: those of the uploads.
         scripts: answers that come before that of `answers`, each once.
         retry_after_s: sent with every answer that is a failure.
+            targets: their paths with the query.
+        keys: their API keys, None where there was none.
     """
 
     def __init__(self) -> None:
@@ -87,6 +89,8 @@ class ScriptedApi:
         )
         self.requests: list[str] = []
         self.bodies: list[bytes] = []
+        self.targets: list[str] = []
+        self.keys: list[str | None] = []
         self.headers: list[dict[str, str]] = []
         self.scripts: dict[str, list[Answer]] = {}
         self.retry_after_s: int | None = None
@@ -121,9 +125,11 @@ class ScriptedApi:
     def _handler(api) -> type[BaseHTTPRequestHandler]:
         class Handler(BaseHTTPRequestHandler):
             def _answer(self) -> None:
-                key = f"{self.command} {self.path.rpartition('/')[2]}"
+                key = f"{self.command} {self.path.partition('?')[0].rpartition('/')[2]}"
                 api.bodies.append(self.rfile.read(int(self.headers.get("content-length", 0))))
                 api.requests.append(key)
+                api.targets.append(self.path)
+                api.keys.append(self.headers.get("X-API-Key"))
                 if key == "POST predictions":
                     api.headers.append(dict(self.headers))
                 script = api.scripts.get(key)

@@ -33,6 +33,7 @@ def list_models(services: ServicesDep, _: AdminCaller) -> ModelList:
         champion=champion,
         promoted_at=pointer.promoted_at if pointer else None,
         promoted_by=pointer.promoted_by if pointer else None,
+        former=list(pointer.history) if pointer else [],
         requests=[_order(one) for one in services.promotions.newest()],
     )
 

@@ -8,7 +8,7 @@ from brain_core.labels import NOTICE
 from tests.fixtures_dashboard import alerts, problem, said
 
 ROOT = Path(__file__).resolve().parents[3]
-VIEWS = ("predict", "monitoring", "drift", "logs")
+VIEWS = ("predict", "review", "models", "monitoring", "drift", "logs")
 MODULES = ["dashboard.app", *(f"dashboard.views.{view}" for view in VIEWS)]
 
 
