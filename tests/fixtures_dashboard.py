@@ -18,10 +18,11 @@ from streamlit.testing.v1 import AppTest
 from brain_core import contracts, labels
 from brain_core.events import SpoolHandler
 from brain_core.imaging import encode_jpeg, encode_png
-from tests.fixtures_bundle import drawn_slice
+from tests.fixtures_bundle import drawn_slice, slice_jpeg
 
 APP = str(Path(__file__).resolve().parents[1] / "dashboard" / "app.py")
 PREDICTION_ID = UUID("0199c1f2-7c3e-7b4a-9d11-2f6f3a1b5c7d")
+SLICE = ("slice.jpg", slice_jpeg(), "image/jpeg")
 NOW = datetime(2026, 11, 20, tzinfo=UTC)
 Answer = tuple[int, bytes]
 PagesFactory = Callable[..., AppTest]
@@ -179,6 +180,16 @@ def open_page(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Pages
 
     yield run
     _forget_connections()
+
+
+def upload(app: AppTest, file: tuple[str, bytes, str] = SLICE) -> AppTest:
+    """Hand a file in on the Predict page."""
+    return app.file_uploader[0].set_value([file]).run()
+
+
+def press(app: AppTest, label: str) -> AppTest:
+    """Click the button of this label."""
+    return next(button for button in app.button if button.label == label).click().run()
 
 
 def alerts(app: AppTest) -> list[str]:
