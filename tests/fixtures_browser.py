@@ -11,6 +11,7 @@ from typing import Any
 
 import httpx
 import pytest
+from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from brain_core.settings import Settings
@@ -103,3 +104,29 @@ def hand_in(page: Page, *files: tuple[str, bytes]) -> None:
     """Upload files of these names and contents; a large one is faster from a folder, with `set_input_files`."""
     payloads = [{"name": name, "mimeType": "image/jpeg", "buffer": data} for name, data in files]
     page.locator("input[type=file]").set_input_files(payloads)  # type: ignore[arg-type]
+
+
+@pytest.fixture(scope="module")
+def api_port() -> int:
+    """Where the pages of a module's tests find the API of each."""
+    return free_port()
+
+
+@pytest.fixture(scope="module")
+def all_pages_url(api_port: int, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The dashboard of a module's tests."""
+    settings = Settings(_env_file=None, home=tmp_path_factory.mktemp("pages"), upload={"max_bytes": 200_000})
+    with running_pages(settings, f"http://127.0.0.1:{api_port}") as url:
+        yield url
+
+
+def serious(page: Page) -> list[str]:
+    """What axe-core finds that keeps people out."""
+    page.wait_for_timeout(1000)
+    found = Axe().run(page).response["violations"]
+    return [
+        f"{each['id']}: {node['html'][:150]} {node['any'][0]['message'][:120] if node['any'] else ''}"
+        for each in found
+        if each["impact"] in ("serious", "critical")
+        for node in each["nodes"]
+    ]

@@ -3,31 +3,17 @@
 import hashlib
 
 import pytest
-from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page, expect
 from sqlalchemy import create_engine, text
 
-from brain_core.settings import Settings
-from tests.fixtures_browser import agree, free_port, hand_in, opened, running_pages
+from tests.fixtures_browser import agree, all_pages_url, api_port, hand_in, opened, serious
 from tests.fixtures_bundle import photograph_jpeg, slice_jpeg
 from tests.fixtures_serving import running_api, wait_until
 
 SESSIONS = 20
+__all__ = ["all_pages_url", "api_port"]
 
 pytestmark = pytest.mark.needs_browser
-
-
-@pytest.fixture(scope="module")
-def api_port() -> int:
-    """Where the pages of all tests find the API of each."""
-    return free_port()
-
-
-@pytest.fixture(scope="module")
-def all_pages_url(api_port, tmp_path_factory):
-    settings = Settings(_env_file=None, home=tmp_path_factory.mktemp("pages"), upload={"max_bytes": 200_000})
-    with running_pages(settings, f"http://127.0.0.1:{api_port}") as url:
-        yield url
 
 
 @pytest.fixture
@@ -68,18 +54,6 @@ def shown_id(page: Page) -> str:
     found = code.inner_text().strip()
     page.keyboard.press("Escape")
     return found
-
-
-def serious(page: Page) -> list[str]:
-    """What axe-core finds that keeps people out."""
-    page.wait_for_timeout(1000)
-    found = Axe().run(page).response["violations"]
-    return [
-        f"{each['id']}: {node['html'][:150]} {node['any'][0]['message'][:120] if node['any'] else ''}"
-        for each in found
-        if each["impact"] in ("serious", "critical")
-        for node in each["nodes"]
-    ]
 
 
 def test_browser_double_click_is_one_feedback(page, rows):
