@@ -31,13 +31,13 @@ from brain_assets.ml.phantoms import draw_sample
 from brain_assets.ml.splits import assign_splits
 from brain_assets.ml.statistics import image_statistics
 from brain_assets.ml.tomograms import is_tomogram
-from brain_cli.cores import own_threads_only
 from brain_cli.offline import FILES_AT_ONCE
 from brain_core.bundle import GATE_FILE, SPLIT_FILE
 from brain_core.errors import InvalidImage
 from brain_core.gate import ORIGINAL_THRESHOLD, Gate, GateDecision
 from brain_core.imaging import DecodedImage, decode
 from brain_core.storage import LocalBucket
+from brain_core.threads import own_threads_only
 
 SPLIT_SEED = 1
 HELD_OUT_CT = "held_out_ct"

@@ -27,9 +27,9 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from brain_cli.cores import usable_cores
 from brain_cli.offline import FILES_AT_ONCE, bundled_folder
 from brain_core.bundle import MODEL_FILE, OnnxSession, folder_files, load_files
+from brain_core.cores import usable_cores
 from brain_core.errors import BundleError
 from brain_core.imaging import decode, model_tensor
 

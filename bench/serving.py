@@ -38,8 +38,8 @@ from serving_product import FORM, Product, Stores, heavy_imports, running_produc
 from serving_targets import missed_targets, show
 from upload_clients import Countdown, uploads
 
-from brain_cli.cores import usable_cores
 from brain_core.bundle import MODEL_FILE, OnnxSession, folder_files, load_files
+from brain_core.cores import usable_cores
 from brain_core.imaging import decode, model_tensor
 from brain_core.settings import child_environment
 

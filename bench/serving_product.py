@@ -91,7 +91,7 @@ def stores(bundle: Path, home: Path) -> Iterator[Stores]:
 
 @contextmanager
 def running_product(kept: Stores, workers: int, threads: int, **settings: str) -> Iterator[Product]:
-    """Serve until the end of the block.
+    """Serve until the end of the block; compiled modules are kept from one start to the next, as where it is installed.
 
     Args:
         kept: where it keeps things.
@@ -108,6 +108,8 @@ def running_product(kept: Stores, workers: int, threads: int, **settings: str) -
         BRAIN_SERVING__THREADS=str(threads),
         **settings,
     )
+    environment["PYTHONPYCACHEPREFIX"] = str(kept.home / "bytecode")
+    environment.pop("PYTHONDONTWRITEBYTECODE", None)
     address = f"http://127.0.0.1:{port}"
     command = [sys.executable, "-m", "serving.main"]
     with running(command, environment, f"{address}/readyz", kept.home / "serving.log") as started:
@@ -117,7 +119,7 @@ def running_product(kept: Stores, workers: int, threads: int, **settings: str) -
 
 def heavy_imports() -> list[str]:
     """Packages of the pipeline that a fresh process has loaded after it imported all of serving: there must be none."""
-    code = f"import sys, serving.main; print(*[name for name in {_HEAVY!r} if name in sys.modules])"
+    code = f"import sys, serving.main, serving.app; print(*[name for name in {_HEAVY!r} if name in sys.modules])"
     result = subprocess.run(
         [sys.executable, "-c", code], env=product_environment(), capture_output=True, text=True, check=True
     )

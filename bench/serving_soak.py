@@ -32,8 +32,8 @@ from serving_product import FORM, Stores, running_product, stores
 from sqlalchemy import select
 from upload_clients import Answer, Countdown, uploads
 
-from brain_cli.cores import usable_cores
 from brain_core.bundle import folder_files, load_files
+from brain_core.cores import usable_cores
 from brain_core.imaging import decode
 from brain_core.labels import CLASSES
 from brain_core.tables import PredictionRow

@@ -1,6 +1,5 @@
-"""The machine's cores: how many there are, and work spread over them."""
+"""Work spread over the machine's cores."""
 
-import os
 from collections import deque
 from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -13,11 +12,6 @@ Result = TypeVar("Result")
 
 WAITING_FOR_EACH_THREAD = 4
 """Results that may wait for an earlier, slower one before a thread waits too."""
-
-
-def usable_cores() -> int:
-    """Cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def in_order(function: Callable[[Item], Result], items: Iterable[Item], threads: int) -> Generator[Result, None, None]:

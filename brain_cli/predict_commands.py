@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
-from brain_cli.cores import in_order, usable_cores
+from brain_cli.cores import in_order
 from brain_cli.image_files import Unreadable, find_images, printable
 from brain_cli.interrupts import StopRequested, stop_on_signals
 from brain_cli.offline_output import Output, PredictionLog, discard_output, evaluation_tables
+from brain_core.cores import usable_cores
 from brain_core.errors import BrainError, InvalidImage
 from brain_core.labels import NOTICE
 from brain_core.settings import load_settings

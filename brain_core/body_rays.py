@@ -9,7 +9,7 @@ so. Depth is measured in units of a 24th of the body's mean radius, so that the 
 import numpy as np
 from numpy.typing import NDArray
 
-from brain_core.descriptors import DETAIL_SIZE
+from brain_core.imaging import DETAIL_SIZE
 
 Floats = NDArray[np.float32]
 

@@ -7,7 +7,7 @@
 
 import hashlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -181,8 +181,18 @@ class InferenceBundle:
 
     def judge(self, image: DecodedImage) -> "Judgement":
         """Is it a brain MRI slice, and what does the model say? One run of the model, also for what is refused."""
-        (inference,) = self.predict(model_tensor(image, self.manifest.input_size)[np.newaxis])
-        return Judgement(self.gate.check(image, inference.embedding), inference)
+        return self.judge_all([image])[0]
+
+    def judge_all(self, images: Sequence[DecodedImage]) -> list["Judgement"]:
+        """Judge images, in their order.
+
+        The gate takes them together, in a fraction of the time. The model takes one at a time: its processor time an
+        image is the same, and its memory would grow with their number.
+        """
+        size = self.manifest.input_size
+        inferences = [self.predict(model_tensor(image, size)[np.newaxis])[0] for image in images]
+        decisions = self.gate.check_all(images)
+        return [Judgement(*pair) for pair in zip(decisions, inferences, strict=True)]
 
     def is_uncertain(self, inference: Inference) -> bool:
         """Does the prediction set hold none or several classes?

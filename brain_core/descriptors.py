@@ -5,13 +5,11 @@ from dataclasses import asdict, dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
-from brain_core.imaging import DecodedImage, resize
+from brain_core.imaging import DETAIL_SIZE, DecodedImage, grey_counts, resize
 
 HISTOGRAM_BINS = 256
 THUMBNAIL_SIZE = 32
-DETAIL_SIZE = 64
 DARK_BELOW = 24
 """Grey value from which a pixel is not background; noise and JPEG artefacts stay below."""
 
@@ -47,11 +45,6 @@ MARGIN_NAMES = ("margin_left", "margin_top", "margin_right", "margin_bottom")
 _GREY_VALUES = np.arange(HISTOGRAM_BINS)
 
 
-def grey_counts(grey: NDArray[np.uint8]) -> NDArray[np.int64]:
-    """Number of pixels at each grey value: int64 (256,)."""
-    return np.array(Image.fromarray(grey).histogram(), dtype=np.int64)
-
-
 def histogram(grey: NDArray[np.uint8], counts: NDArray[np.int64] | None = None) -> NDArray[np.float32]:
     """Share of the pixels at each grey value: float32 (256,), sums to 1.
 
@@ -64,7 +57,7 @@ def histogram(grey: NDArray[np.uint8], counts: NDArray[np.int64] | None = None) 
 
 
 def detail(grey: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """The image as uint8 (64, 64): enough to tell a copy of a slice from the next slice."""
+    """`DecodedImage.detail` of uint8 (H, W)."""
     return resize(grey, DETAIL_SIZE)
 
 
@@ -89,24 +82,16 @@ def dark_margins(grey: NDArray[np.uint8]) -> dict[str, float]:
     return dict(zip(MARGIN_NAMES, (left, top, right, bottom), strict=True))
 
 
-def describe(
-    image: DecodedImage, counts: NDArray[np.int64] | None = None, fine: NDArray[np.uint8] | None = None
-) -> Descriptors:
-    """All descriptors of one image.
-
-    Args:
-        image: the image.
-        counts: its `grey_counts`, where they are known already.
-        fine: its `detail`, likewise.
-    """
-    counts = grey_counts(image.grey) if counts is None else counts
+def describe(image: DecodedImage) -> Descriptors:
+    """All descriptors of one image."""
+    counts = image.grey_counts
     brightness = float(counts @ _GREY_VALUES) / image.grey.size
     variance = float(counts @ (_GREY_VALUES - brightness) ** 2) / image.grey.size
     return Descriptors(
         brightness=brightness,
         contrast=math.sqrt(variance),
         entropy_bits=_entropy_bits(histogram(image.grey, counts)),
-        sharpness=_sharpness(detail(image.grey) if fine is None else fine),
+        sharpness=_sharpness(image.detail),
         aspect_ratio=image.width / image.height,
         channel_spread=image.channel_spread,
     )

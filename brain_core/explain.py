@@ -151,6 +151,5 @@ def _colours(strength: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def _as_fractions(line: NDArray[np.float64], width: int, height: int) -> list[tuple[float, float]]:
-    x = np.clip((line[:, 0] - 0.5) / width, 0, 1)
-    y = np.clip((line[:, 1] - 0.5) / height, 0, 1)
-    return [(round(float(a), 4), round(float(b), 4)) for a, b in zip(x, y, strict=True)]
+    fractions = np.clip((line - 0.5) / (width, height), 0, 1)
+    return [(x, y) for x, y in fractions.round(4).tolist()]

@@ -15,7 +15,7 @@ from zipfile import BadZipFile
 import numpy as np
 from numpy.typing import NDArray
 
-from brain_core.descriptors import detail, histogram
+from brain_core.descriptors import histogram
 from brain_core.errors import BundleError
 from brain_core.imaging import DecodedImage
 from brain_core.structure import GROUPS, STRUCTURE_NAMES, structure
@@ -154,9 +154,9 @@ class Gate:
         """Judge images, in their order; several together take a fraction of the time that each takes alone."""
         if not images:
             return []
-        features = self._comparison.features(np.stack([detail(image.grey) for image in images]))
+        features = self._comparison.features(np.stack([image.detail for image in images]))
         log_odds = self.trees.log_odds(features).astype(np.float64)
-        counted = standardised(np.stack([histogram(image.grey) for image in images]))
+        counted = standardised(np.stack([histogram(image.grey, image.grey_counts) for image in images]))
         correlations = (counted @ self._histograms.T).max(axis=1)
         scores = 1 / (1 + np.exp(-log_odds))
         found = zip(images, features, scores.tolist(), correlations.tolist(), strict=True)

@@ -11,6 +11,7 @@ import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,6 +27,8 @@ SIGNATURES = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n")
 SIGNATURE_BYTES = max(map(len, SIGNATURES))
 MODEL_SIZE = 160
 """Height and width of the model's input in pixels."""
+
+DETAIL_SIZE = 64
 
 _NEITHER = "The content is neither JPEG nor PNG. Send one of these two."
 _SIXTEEN_BIT_MODES = frozenset({"I", "I;16", "I;16B", "I;16L", "F"})
@@ -104,6 +107,16 @@ class DecodedImage:
     format: str
     encoding: Encoding = Encoding()
 
+    @cached_property
+    def grey_counts(self) -> NDArray[np.int64]:
+        """Number of pixels at each grey value: int64 (256,)."""
+        return grey_counts(self.grey)
+
+    @cached_property
+    def detail(self) -> NDArray[np.uint8]:
+        """The image as uint8 (64, 64): enough to tell a copy of a slice from the next slice."""
+        return resize(self.grey, DETAIL_SIZE)
+
 
 def decode(data: bytes, limits: ImageLimits | None = None) -> DecodedImage:
     """Decode a JPEG or PNG safely: type by content, limits from the header, then the full decode.
@@ -153,6 +166,11 @@ def resize(grey: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
     """Resize uint8 (H, W) to (size, size) by area-aware bilinear filtering (antialiased)."""
     resized = Image.fromarray(grey).resize((size, size), Image.Resampling.BILINEAR)
     return np.asarray(resized, dtype=np.uint8)
+
+
+def grey_counts(grey: NDArray[np.uint8]) -> NDArray[np.int64]:
+    """Number of pixels at each grey value of uint8 (H, W): int64 (256,)."""
+    return np.array(Image.fromarray(grey).histogram(), dtype=np.int64)
 
 
 def pixel_sha256(grey: NDArray[np.uint8]) -> str:

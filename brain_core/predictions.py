@@ -19,6 +19,7 @@ from sqlalchemy.dialects import postgresql
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session, sessionmaker
 
+from brain_core.batches import Batches
 from brain_core.contracts import FeedbackRequest
 from brain_core.database import translated_errors
 from brain_core.errors import (
@@ -31,7 +32,6 @@ from brain_core.errors import (
 )
 from brain_core.fault_points import FaultPoint, pass_by
 from brain_core.gate import GateDecision
-from brain_core.group_commit import GroupCommit
 from brain_core.idempotency import IdempotencyKey
 from brain_core.labels import CLASSES
 from brain_core.prediction_records import (
@@ -60,7 +60,7 @@ class PredictionStore:
 
     def __init__(self, engine: Engine, reached: FaultPoint = pass_by, is_review_required: bool = False) -> None:
         self._engine, self._sessions, self._reached = engine, sessionmaker(engine), reached
-        self._writer = GroupCommit(self._save_all)
+        self._writer = Batches(self._save_all)
         self._first_state = "pending" if is_review_required else "accepted"
 
     def save(self, new: NewPrediction) -> StoredPrediction:
@@ -73,7 +73,7 @@ class PredictionStore:
             CommitUnknown: the connection broke at the end; the prediction is there or not.
             IdempotencyKeyReused, PredictionErased: see `find_repeat`.
         """
-        found = self._writer.write(new)
+        found = self._writer.add(new)
         if isinstance(found, StoredPrediction):
             return found
         earlier = self.find_repeat(found, new.image.sha256, new.consent_version)

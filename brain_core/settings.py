@@ -16,6 +16,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, DotEnvSettingsSource, SettingsConfigDict
 
+from brain_core.cores import usable_cores
 from brain_core.errors import SettingsError
 
 PREFIX = "BRAIN_"
@@ -76,6 +77,10 @@ class UploadSettings(Group):
     max_pixels: int = Field(25_000_000, ge=1024, description="Largest width times height.")
 
 
+_MOST_MODEL_THREADS = 4
+"""One image of the model's size keeps no more cores busy."""
+
+
 class ServingSettings(Group):
     """The prediction API."""
 
@@ -85,7 +90,12 @@ class ServingSettings(Group):
     )
     port: Port = Field(8000, description="Port of the API.")
     workers: int = Field(1, ge=1, le=64, description="Processes that share the port.")
-    threads: int = Field(2, ge=1, le=64, description="Threads of ONNX Runtime for one image.")
+    threads: int | None = Field(
+        None,
+        ge=1,
+        le=64,
+        description="Threads of ONNX Runtime for one image. Default: the workers share the cores, at most 4 for each.",
+    )
     champion_poll_s: float = Field(2.0, gt=0, description="Seconds between looks at the champion.")
     require_keys: bool = Field(
         False, description="Ask for API keys on this machine too, as behind a reverse proxy; elsewhere always."
@@ -106,6 +116,16 @@ class ServingSettings(Group):
     outbox_poll_s: float = Field(1.0, gt=0, description="Seconds between looks at images that wait for the bucket.")
     sweep_interval_s: float = Field(300.0, gt=0, description="Seconds between sweeps of what crashes left.")
     sweep_grace_s: float = Field(600.0, gt=0, description="What is younger is never swept: a request may be at it.")
+
+    @property
+    def model_threads(self) -> int:
+        """Threads of ONNX Runtime for one image: `threads`, or a worker's share of the cores."""
+        return self.threads or max(1, min(_MOST_MODEL_THREADS, usable_cores() // self.workers))
+
+    @property
+    def runs_at_once(self) -> int:
+        """Runs of the model that a worker has under way: with all workers and threads no more than there are cores."""
+        return max(1, usable_cores() // (self.workers * self.model_threads))
 
     @property
     def is_local(self) -> bool:

@@ -6,7 +6,7 @@ Two kinds behind one protocol: `LocalBucket` (a folder) and `GcsBucket` (Google 
 import functools
 import json
 import os
-import tempfile
+import secrets
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path, PurePosixPath
@@ -71,8 +71,11 @@ class LocalBucket:
         """Create or replace the object; durable when it returns."""
         path = self._path(key)
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            self._replace(path, data)
+            try:
+                _replace(path, data)
+            except FileNotFoundError:
+                self._make_folder(path.parent)
+                _replace(path, data)
         except OSError as exc:
             raise StorageError(f"The bucket {self.root} cannot be written: {exc.strerror}.") from exc
 
@@ -89,9 +92,9 @@ class LocalBucket:
 
     def keys(self, prefix: str) -> Iterator[str]:
         """All keys that start with `prefix`, sorted."""
-        folder = self._path(prefix.rpartition("/")[0] or ".")
+        folder = self._path(prefix.rpartition("/")[0])
         paths = (path for path in folder.rglob("*") if path.is_file() and not path.name.startswith(_UNFINISHED))
-        found = (path.relative_to(self.root.resolve()).as_posix() for path in paths)
+        found = (path.relative_to(self.root).as_posix() for path in paths)
         return iter(sorted(key for key in found if key.startswith(prefix)))
 
     def drop_unfinished(self, age_s: float) -> None:
@@ -106,23 +109,41 @@ class LocalBucket:
             raise StorageError(f"The bucket {self.root} cannot be written: {exc.strerror}.") from exc
 
     def _path(self, key: str) -> Path:
-        root = self.root.resolve()
-        path = (root / PurePosixPath(key)).resolve()
-        if not path.is_relative_to(root):
+        if key.startswith("/") or ".." in key.split("/"):
             raise StorageError(f"The key {key!r} points outside the bucket.")
-        return path
+        return self.root / key
 
-    @staticmethod
-    def _replace(path: Path, data: bytes) -> None:
-        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=_UNFINISHED, delete=False) as file:
-            try:
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
-                os.replace(file.name, path)
-            except BaseException:
-                Path(file.name).unlink(missing_ok=True)
-                raise
+    def _make_folder(self, folder: Path) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        for parent in folder.parents:
+            _sync_folder(parent)
+            if parent == self.root:
+                break
+
+
+def _replace(path: Path, data: bytes) -> None:
+    """Bytes and name are on the disk when this returns."""
+    unfinished = path.parent / f"{_UNFINISHED}{secrets.token_hex(16)}"
+    try:
+        # Only this account reads what people sent.
+        with open(os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(unfinished, path)
+    except BaseException:
+        unfinished.unlink(missing_ok=True)
+        raise
+    _sync_folder(path.parent)
+
+
+def _sync_folder(folder: Path) -> None:
+    """Flush the names in a folder."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 class GcsBucket:

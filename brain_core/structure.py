@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from brain_core.body_rays import RAY_NAMES, rays
-from brain_core.descriptors import DETAIL_SIZE
+from brain_core.imaging import DETAIL_SIZE
 
 Floats = NDArray[np.float32]
 Flags = NDArray[np.bool_]

@@ -6,6 +6,7 @@ from importlib.metadata import version
 
 import anyio.to_thread
 from fastapi import FastAPI
+from fastapi_offline import FastAPIOffline
 from starlette.middleware.cors import CORSMiddleware
 
 from brain_core.database import open_engine
@@ -49,7 +50,10 @@ def create_app(settings: Settings, seams: Seams | None = None) -> FastAPI:
             app.state.services = services
             yield
 
-    app = FastAPI(
+    # Its page `/docs` brings its own scripts: a server without a way to the internet has one too.
+    app = FastAPIOffline(
+        redoc_url=None,
+        static_url="/docs/files",
         title="Brain Assets",
         summary="Classifies brain MRI slices and shows where it looked.",
         description=NOTICE,

@@ -1,7 +1,7 @@
 """What the routes are given (FastAPI dependencies): each is named once here, routes only name the type."""
 
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Annotated, NamedTuple
@@ -25,7 +25,8 @@ from brain_core.storage import Bucket, open_bucket
 from brain_core.strays import StraySweeper
 from serving.champion import ChampionWatch
 from serving.headers import note_stage
-from serving.intake import Intake
+from serving.intake import Intake, Place
+from serving.judging import Judge
 from serving.metrics import Metrics
 from serving.predicting import Predictor
 from serving.rate_limits import RateLimiter
@@ -87,7 +88,7 @@ def open_services(
 def _opened(settings: Settings, engine: Engine, metrics: Metrics, seams: Seams) -> Services:
     serving, reached = settings.serving, seams.reached
     images, models = open_bucket(settings.inference_bucket_uri), open_bucket(settings.bucket_uri)
-    champion = ChampionWatch(models, serving.champion_poll_s, serving.threads, metrics)
+    champion = ChampionWatch(models, serving.champion_poll_s, serving.model_threads, metrics)
     is_review_required = settings.feedback.review == "required"
     store, outbox = PredictionStore(engine, reached, is_review_required), ImageOutbox(engine, reached)
     shelf = ImageShelf(images, outbox)
@@ -105,7 +106,7 @@ def _opened(settings: Settings, engine: Engine, metrics: Metrics, seams: Seams) 
         store=store,
         outbox=outbox,
         shelf=shelf,
-        predictor=Predictor(champion, shelf, store, limits, reached),
+        predictor=Predictor(Judge(champion, serving.runs_at_once), shelf, store, limits, reached),
         upkeep=upkeep,
         reviews=ReviewStore(engine),
         promotions=PromotionQueue(engine),
@@ -116,10 +117,15 @@ def _opened(settings: Settings, engine: Engine, metrics: Metrics, seams: Seams) 
     )
 
 
-# Asynchronous although they wait for nothing: FastAPI sends others through a thread each.
-async def _services(request: Request) -> Services:
+def services_of(request: Request) -> Services:
+    """The services; for code that is asked at every upload, where each further dependency costs time."""
     services: Services = request.app.state.services
     return services
+
+
+# Asynchronous although they wait for nothing: FastAPI sends others through a thread each.
+async def _services(request: Request) -> Services:
+    return services_of(request)
 
 
 ServicesDep = Annotated[Services, Depends(_services)]
@@ -145,10 +151,8 @@ def require_scope(scope: Scope | str) -> Callable[..., Awaitable[Caller]]:
     """
     needed = Scope(scope)
 
-    async def admitted(
-        request: Request, services: ServicesDep, key: Annotated[str | None, Depends(_api_key)]
-    ) -> Caller:
-        caller = await services.guard.admit(key, needed)
+    async def admitted(request: Request, key: Annotated[str | None, Depends(_api_key)]) -> Caller:
+        caller = await services_of(request).guard.admit(key, needed)
         request.scope[_CALLER] = caller
         if caller.key_id is not None:
             note(request, **{"brain.api_key.id": str(caller.key_id)})
@@ -157,9 +161,13 @@ def require_scope(scope: Scope | str) -> Callable[..., Awaitable[Caller]]:
     return admitted
 
 
-async def _caller(request: Request) -> Caller:
+def _caller_of(request: Request) -> Caller:
     caller: Caller = request.scope.get(_CALLER, Caller())
     return caller
+
+
+async def _caller(request: Request) -> Caller:
+    return _caller_of(request)
 
 
 CallerDep = Annotated[Caller, Depends(_caller)]
@@ -176,7 +184,7 @@ AccessDep = Annotated[Access, Depends(_access)]
 
 
 async def _idempotency_key(
-    caller: CallerDep,
+    request: Request,
     key: Annotated[
         str | None,
         Header(
@@ -185,22 +193,24 @@ async def _idempotency_key(
         ),
     ] = None,
 ) -> IdempotencyKey | None:
-    return None if key is None else IdempotencyKey(key, caller.name)
+    return None if key is None else IdempotencyKey(key, _caller_of(request).name)
 
 
 IdempotencyKeyDep = Annotated[IdempotencyKey | None, Depends(_idempotency_key)]
 
 
-async def _upload(request: Request, services: ServicesDep) -> AsyncIterator[Upload]:
-    with services.intake.place() as place:
-        started = time.perf_counter()
-        upload = await read_upload(request, services.settings.upload.max_bytes, place.hold)
-        note_stage(request, "read", (time.perf_counter() - started) * 1000)
-        place.enter()
-        yield upload
+async def received(request: Request, services: Services, place: Place) -> Upload:
+    """The upload of a request, which takes a place in the queue.
 
-
-UploadDep = Annotated[Upload, Depends(_upload)]
+    Raises:
+        Overloaded: the queue filled up meanwhile, or unfinished uploads hold too many bytes.
+        BrainError, RequestValidationError: see `read_upload`.
+    """
+    started = time.perf_counter()
+    upload = await read_upload(request, services.settings.upload.max_bytes, place.hold)
+    note_stage(request, "read", (time.perf_counter() - started) * 1000)
+    place.enter()
+    return upload
 
 
 async def _noted_id(request: Request, prediction_id: UUID) -> UUID:

@@ -4,6 +4,7 @@ A page can give 127.0.0.1 a name of its own, and can send forms to any address; 
 """
 
 import ipaddress
+from functools import lru_cache
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers
@@ -44,6 +45,7 @@ class ForeignSites:
         return None if is_own else "This server takes nothing from pages of other sites."
 
 
+@lru_cache
 def is_this_machine(host: str) -> bool:
     """Is a `Host` header one of this machine's own names?"""
     try:

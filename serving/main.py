@@ -5,21 +5,23 @@ import sys
 import tempfile
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import uvicorn
-from fastapi import FastAPI
-from sqlalchemy.exc import ProgrammingError
 
-from brain_core.database import open_engine
 from brain_core.errors import DatabaseError, SettingsError
 from brain_core.events import configure_logging
-from brain_core.keys import KeyStore
 from brain_core.settings import Settings, hand_down, load_settings, share_folder, shared_folder
 from brain_core.threads import no_extra_threads
-from serving.app import create_app
-from serving.metrics import forget_dead_workers
-from serving.protocol import BoundedProtocol, ConnectionLimits
+from serving.parent import end_with_parent
+
+if TYPE_CHECKING:
+    from fastapi import FastAPI
+
+    from serving.protocol import BoundedProtocol
+
+# A process that only starts workers needs nothing of the application: it is imported where it is used, and each worker
+# is ready half a second sooner.
 
 HEALTH_CHECK_S = 30
 """So long a worker may take to answer its parent, as while a busy machine starts it."""
@@ -42,8 +44,12 @@ def main(**overrides: Any) -> None:
         sys.exit(str(exc))
 
 
-def worker_app() -> FastAPI:
+def worker_app() -> "FastAPI":
     """The application of one of several workers, which share a folder and read their settings from the environment."""
+    from serving.app import create_app
+    from serving.metrics import forget_dead_workers
+
+    end_with_parent()
     settings = load_settings()
     configure_logging(settings, service="serving")
     folder = shared_folder()
@@ -56,11 +62,10 @@ def worker_app() -> FastAPI:
 def server_options(settings: Settings) -> dict[str, Any]:
     """How uvicorn is run, whatever starts it."""
     serving = settings.serving
-    limits = ConnectionLimits(serving.head_timeout_s, serving.connections)
     return {
         "host": serving.host,
         "port": serving.port,
-        "http": partial(BoundedProtocol, limits=limits),
+        "http": partial(_protocol, serving.head_timeout_s, serving.connections),
         "ws": "none",
         "log_config": None,
         "access_log": False,
@@ -82,6 +87,11 @@ def require_keys_for_address(settings: Settings) -> None:
     host = settings.serving.host
     if settings.serving.is_local:
         return
+    from sqlalchemy.exc import ProgrammingError
+
+    from brain_core.database import open_engine
+    from brain_core.keys import KeyStore
+
     engine = open_engine(settings.database_url, pool_size=1)
     try:
         has_keys = bool(KeyStore(engine).active())
@@ -98,7 +108,15 @@ def require_keys_for_address(settings: Settings) -> None:
         )
 
 
+def _protocol(head_timeout_s: float, connections: int, **arguments: Any) -> "BoundedProtocol":
+    from serving.protocol import BoundedProtocol, ConnectionLimits
+
+    return BoundedProtocol(limits=ConnectionLimits(head_timeout_s, connections), **arguments)
+
+
 def _serve(settings: Settings) -> None:
+    from serving.app import create_app
+
     app = create_app(settings)
     configure_logging(settings, service="serving")
     no_extra_threads()

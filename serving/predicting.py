@@ -24,7 +24,7 @@ from brain_core.labels import CLASSES
 from brain_core.prediction_records import ImageFacts, NewPrediction, Outcome, StoredPrediction
 from brain_core.predictions import PredictionStore
 from brain_core.storage import image_key, refused_image_key
-from serving.champion import ChampionWatch
+from serving.judging import Judge
 from serving.shelf import ImageShelf
 from serving.uploads import Upload
 
@@ -68,7 +68,7 @@ class Predictor:
     """Judges and keeps uploads. Its methods block: call them in a worker thread.
 
     Args:
-        champion: the model that answers.
+        judge: asks the model that answers.
         shelf: where images are kept.
         store: where rows are kept.
         limits: of an image.
@@ -77,13 +77,13 @@ class Predictor:
 
     def __init__(
         self,
-        champion: ChampionWatch,
+        judge: Judge,
         shelf: ImageShelf,
         store: PredictionStore,
         limits: ImageLimits,
         reached: FaultPoint = pass_by,
     ) -> None:
-        self._champion, self._shelf, self._store, self._limits = champion, shelf, store, limits
+        self._judge, self._shelf, self._store, self._limits = judge, shelf, store, limits
         self._reached = reached
 
     def create(self, upload: Upload, key: IdempotencyKey | None = None) -> Created:
@@ -135,7 +135,7 @@ class Predictor:
         if outcome.activation_map is not None:
             return explain.unpacked(outcome.activation_map)
         # Of a prediction that an earlier version kept: the current model is asked again.
-        bundle = self._champion.bundle
+        bundle = self._judge.bundle
         _, _, maps = bundle.session.run(model_tensor(image, bundle.manifest.input_size)[np.newaxis])
         evidence: NDArray[np.float32] = maps[0][..., CLASSES.index(outcome.predicted_class)]
         return evidence
@@ -144,10 +144,9 @@ class Predictor:
         return self._store.find_repeat(key, upload.sha256, upload.consent_version)
 
     def _judged(self, upload: Upload, image: DecodedImage, keyed: KeyedToken | None, watch: Stopwatch) -> NewPrediction:
-        bundle, prediction_id = self._champion.bundle, uuid6.uuid7()
         with watch.stage("predict"):
-            judgement = bundle.judge(image)
-        decision = judgement.decision
+            bundle, judgement = self._judge.judge(image)
+        prediction_id, decision = uuid6.uuid7(), judgement.decision
         outcome = _outcome(bundle, judgement.inference) if decision.is_valid else None
         with watch.stage("describe"):
             descriptors = describe(image).as_dict()

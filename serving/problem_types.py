@@ -161,7 +161,7 @@ PROBLEM_TYPES: dict[type[Exception], ProblemType] = {
         413,
         "The image is too large",
         "The upload has more bytes or more pixels than this server accepts.",
-        "Send a smaller image; the model itself sees 128 x 128 pixels.",
+        "Send a smaller image; the model itself needs a few hundred pixels a side at most.",
     ),
     RequestTooLarge: ProblemType(
         "request-too-large",

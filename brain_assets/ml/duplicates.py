@@ -23,7 +23,7 @@ from brain_assets.ml.fingerprints import (
     standard_pixels,
 )
 from brain_assets.ml.statistics import stacked_thumbnails
-from brain_core.descriptors import DETAIL_SIZE
+from brain_core.imaging import DETAIL_SIZE
 
 __all__ = ["LINK_COLUMNS", "Duplicates", "duplicate_groups", "find_duplicates"]
 

@@ -15,10 +15,10 @@ from brain_assets.ml.gate_negatives import make_negatives
 from brain_assets.ml.gate_trees import TreeConfig, fit_trees
 from brain_assets.ml.statistics import stacked_histograms
 from brain_assets.ml.tomograms import is_tomogram
-from brain_core.descriptors import DETAIL_SIZE, detail, thumbnail
+from brain_core.descriptors import detail, thumbnail
 from brain_core.errors import TrainingError
 from brain_core.gate import Comparison, Gate, KnownImages, Trees
-from brain_core.imaging import resize
+from brain_core.imaging import DETAIL_SIZE, resize
 from brain_core.structure import structure
 
 Images = NDArray[np.uint8]

@@ -14,8 +14,6 @@ from brain_core.descriptors import (
     THUMBNAIL_SIZE,
     dark_margins,
     describe,
-    detail,
-    grey_counts,
     histogram,
     thumbnail,
 )
@@ -92,14 +90,13 @@ def stacked_thumbnails(statistics: pd.DataFrame) -> NDArray[np.uint8]:
 
 def _describe_one(bucket: Bucket, key: str) -> dict[str, Any]:
     image = decode(bucket.read(key))
-    counts, fine = grey_counts(image.grey), detail(image.grey)
     return {
         "key": key,
-        **vars(describe(image, counts, fine)),
+        **vars(describe(image)),
         **dark_margins(image.grey),
         **vars(image.encoding),
         "pixel_sha256": pixel_sha256(image.grey),
-        "histogram": histogram(image.grey, counts),
-        "thumbnail": thumbnail(image.grey, fine).tobytes(),
-        "detail": fine.tobytes(),
+        "histogram": histogram(image.grey, image.grey_counts),
+        "thumbnail": thumbnail(image.grey, image.detail).tobytes(),
+        "detail": image.detail.tobytes(),
     }

@@ -13,7 +13,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from brain_assets.ml.fingerprints import perceptual_hashes
-from brain_core.descriptors import DETAIL_SIZE, thumbnail
+from brain_core.descriptors import thumbnail
+from brain_core.imaging import DETAIL_SIZE
 
 PUBLIC_TOMOGRAMS_FILE = Path(__file__).with_name("public_tomograms.parquet")
 

@@ -34,8 +34,9 @@ from serving.deps import (
     OwnPrediction,
     PredictionId,
     ServicesDep,
-    UploadDep,
+    received,
     require_scope,
+    services_of,
 )
 from serving.examples import CREATED, EXPLANATION, PREDICTION
 from serving.predicting import Created
@@ -83,23 +84,25 @@ def _picture(media_type: str) -> dict[int | str, dict[str, Any]]:
         DatabaseError,
     ),
 )
-async def predict(
-    request: Request, response: Response, services: ServicesDep, upload: UploadDep, key: IdempotencyKeyDep
-) -> Any:
+async def predict(request: Request, key: IdempotencyKeyDep) -> Response:
     """Judge one JPEG or PNG and keep it with its prediction; answered only when image and row are safe.
 
     The answer's `access_token` lets its holder see, correct and erase it. An image that is not a brain MRI slice is
     refused with 422 and kept too; that answer's `access_token` erases it. An upload that is sent again with the same
     `Idempotency-Key` gets the same answer, with the header `Idempotent-Replayed: true`.
     """
-    created = await run_in_threadpool(services.predictor.create, upload, key)
+    services = services_of(request)
+    with services.intake.place() as place:
+        upload = await received(request, services, place)
+        created = await run_in_threadpool(services.predictor.create, upload, key)
     prediction = created.prediction
     note(request, **_log_fields(prediction))
     if prediction.outcome is None:
         return _refusal(request, created)
-    response.headers.update(_headers(created))
-    response.headers["Location"] = f"{router.prefix}/{prediction.id}"
-    return CreatedPrediction(**_contract(prediction, prediction.outcome), access_token=created.access_token)
+    answer = CreatedPrediction(**_contract(prediction, prediction.outcome), access_token=created.access_token)
+    headers = {**_headers(created), "Location": f"{router.prefix}/{prediction.id}"}
+    # Made here once: FastAPI would check the model and make JSON of it a second time.
+    return Response(answer.model_dump_json(), HTTPStatus.CREATED, headers, "application/json")
 
 
 @router.get(

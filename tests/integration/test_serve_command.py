@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
 import httpx
+import psutil
 import pytest
 
 from brain_core.storage import CHAMPION_KEY
@@ -17,6 +18,24 @@ from tests.fixtures_serving import FORM, changed, wait_until
 
 START_S = 300
 """A busy machine takes its time; how long a start takes on an idle one is measured elsewhere."""
+
+BLAS_THREADS = """
+import asyncio, threadpoolctl, uvicorn
+from serving.main import main, worker_app
+
+def run(app, **_):
+    async def when_ready():
+        async with app.router.lifespan_context(app):
+            version = app.state.services.champion.bundle.manifest.version
+            pools = threadpoolctl.threadpool_info()
+            threads = {{pool["num_threads"] for pool in pools if pool["user_api"] == "blas"}}
+            print(f"champion {{version}}, threads {{sorted(threads)}}")
+    asyncio.run(when_ready())
+
+uvicorn.run = run
+{entry}
+"""
+"""In place of listening, says what the process is like when it is ready."""
 
 
 def free_port():
@@ -80,6 +99,25 @@ def test_several_workers_are_one_server(serving_settings, champion_bucket):
         wait_until(lambda: figures(url)["brain_champion_stale"] == 2, START_S)
         process.send_signal(signal.SIGTERM)
         assert process.wait(60) == 0
+
+
+def test_workers_end_with_a_parent_that_was_killed(serving_settings, champion_bucket):
+    with serving(serving_settings, 2) as (process, url):
+        assert upload(url).status_code == 201
+        workers = psutil.Process(process.pid).children(recursive=True)
+        assert len(workers) >= 2
+        process.kill()
+        _, left = psutil.wait_procs(workers, timeout=60)
+        assert left == []
+    assert not is_ready(url)
+
+
+@pytest.mark.parametrize("entry", ["main()", "uvicorn.run(worker_app())"])
+def test_linear_algebra_of_a_ready_server_has_one_thread(serving_settings, champion_bucket, entry):
+    environment = {**os.environ, **serving_settings.as_environment()}
+    command = [sys.executable, "-c", BLAS_THREADS.format(entry=entry)]
+    result = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    assert result.stdout.splitlines()[-1] == "champion 1, threads [1]"
 
 
 @pytest.mark.parametrize("workers", [1, 2])

@@ -6,12 +6,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from brain_cli.cores import WAITING_FOR_EACH_THREAD, in_order, usable_cores
+from brain_cli.cores import WAITING_FOR_EACH_THREAD, in_order
 from brain_cli.interrupts import StopRequested, stop_on_signals
-
-
-def test_there_is_a_core():
-    assert usable_cores() >= 1
 
 
 def test_results_come_in_order_although_the_first_takes_longest():

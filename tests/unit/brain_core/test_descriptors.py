@@ -8,11 +8,10 @@ from brain_core.descriptors import (
     dark_margins,
     describe,
     detail,
-    grey_counts,
     histogram,
     thumbnail,
 )
-from brain_core.imaging import DecodedImage
+from brain_core.imaging import DecodedImage, grey_counts
 
 
 def decoded(grey: np.ndarray) -> DecodedImage:
@@ -77,7 +76,6 @@ def test_counts_that_are_known_change_nothing():
     grey = np.random.default_rng(3).integers(0, 256, (20, 30), dtype=np.uint8)
     counts = grey_counts(grey)
     assert counts.tolist() == np.bincount(grey.ravel(), minlength=256).tolist()
-    assert describe(decoded(grey), counts) == describe(decoded(grey))
     assert np.array_equal(histogram(grey, counts), histogram(grey))
 
 

@@ -4,6 +4,7 @@ import pytest
 
 from brain_core.errors import SettingsError
 from brain_core.settings import (
+    ServingSettings,
     hand_down,
     load_settings,
     setting_names,
@@ -92,6 +93,24 @@ def test_only_addresses_of_this_machine_need_no_keys(host, is_local):
     serving = load_settings(serving={"host": host}).serving
     assert (serving.is_local, serving.needs_keys) == (is_local, not is_local)
     assert load_settings(serving={"host": host, "require_keys": True}).serving.needs_keys
+
+
+@pytest.mark.parametrize(
+    ("cores", "given", "threads", "at_once"),
+    [
+        (1, {}, 1, 1),
+        (2, {}, 2, 1),
+        (2, {"workers": 2}, 1, 1),
+        (2, {"workers": 3}, 1, 1),
+        (8, {}, 4, 2),
+        (8, {"workers": 2, "threads": 1}, 1, 4),
+        (8, {"threads": 16}, 16, 1),
+    ],
+)
+def test_workers_runs_and_threads_make_up_the_cores(monkeypatch, cores, given, threads, at_once):
+    monkeypatch.setattr("brain_core.settings.usable_cores", lambda: cores)
+    serving = ServingSettings(**given)
+    assert (serving.model_threads, serving.runs_at_once) == (threads, at_once)
 
 
 def test_an_address_that_is_none_is_told(monkeypatch):

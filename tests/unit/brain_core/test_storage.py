@@ -28,6 +28,29 @@ def test_a_failed_write_leaves_no_trace(bucket, monkeypatch):
     assert [path.name for path in bucket.root.iterdir()] == ["a"]
 
 
+def test_bytes_are_flushed_before_their_name_and_both_before_the_write_is_done(tmp_path, monkeypatch):
+    steps = []
+
+    def noted(name, function, of):
+        def call(*arguments):
+            steps.append((name, of(*arguments)))
+            return function(*arguments)
+
+        return call
+
+    def flushed(descriptor):
+        return os.readlink(f"/proc/self/fd/{descriptor}").removeprefix(str(tmp_path)) or "/"
+
+    monkeypatch.setattr(os, "fsync", noted("fsync", os.fsync, flushed))
+    monkeypatch.setattr(os, "replace", noted("replace", os.replace, lambda _, path: str(path.relative_to(tmp_path))))
+    LocalBucket(tmp_path).write("a/b/c", b"x")
+    assert [name for name, _ in steps] == ["fsync", "fsync", "fsync", "replace", "fsync"]
+    new_folders, (file, moved, folder) = steps[:2], steps[2:]
+    assert new_folders == [("fsync", "/a"), ("fsync", "/")]
+    assert file[1].startswith("/a/b/.tmp-")
+    assert (moved[1], folder[1]) == ("a/b/c", "/a/b")
+
+
 def test_a_file_in_the_way_is_an_error_of_ours(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(StorageError, match="cannot be written"):

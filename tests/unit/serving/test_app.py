@@ -1,3 +1,7 @@
+import asyncio
+import re
+
+import httpx
 import pytest
 
 from brain_core.contracts import CreatedPrediction
@@ -67,3 +71,20 @@ def test_no_answer_is_fastapis_own_error(operations):
 def test_an_app_without_a_database_is_not_made():
     with pytest.raises(SettingsError, match="BRAIN_DATABASE__URL"):
         create_app(Settings(_env_file=None))
+
+
+def test_the_page_about_the_api_brings_its_own_scripts():
+    async def loaded():
+        app = create_app(Settings(_env_file=None, database={"url": "postgresql://nobody@127.0.0.1/nothing"}))
+        async with httpx.AsyncClient(
+            transport=httpx.ASGITransport(app), base_url="http://127.0.0.1", follow_redirects=True
+        ) as client:
+            page = (await client.get("/docs")).text
+            addresses = re.findall(r"""(?:src|href)=["']([^"']+)""", page)
+            return page, {address: await client.get(address) for address in addresses}
+
+    page, files = asyncio.run(loaded())
+    assert "https://" not in page
+    assert {"/docs/files/swagger-ui-bundle.js", "/docs/files/swagger-ui.css"} <= files.keys()
+    assert {answer.status_code for answer in files.values()} == {200}
+    assert b"SwaggerUIBundle" in files["/docs/files/swagger-ui-bundle.js"].content

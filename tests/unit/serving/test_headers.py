@@ -48,8 +48,10 @@ def test_what_a_route_says_about_keeping_its_answer_stays():
     assert answer(**{"Cache-Control": "private"})[0]["cache-control"] == "private"
 
 
-def test_the_page_about_the_api_may_load_its_scripts():
-    assert "cdn.jsdelivr.net" in answer("/docs")[0]["content-security-policy"]
+def test_the_page_about_the_api_may_load_scripts_of_this_server_and_of_no_other():
+    policy = answer("/docs")[0]["content-security-policy"]
+    assert "script-src 'self' 'unsafe-inline';" in policy
+    assert "http" not in policy
 
 
 def test_the_time_is_told_by_stage_and_in_total():

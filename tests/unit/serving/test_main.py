@@ -7,7 +7,7 @@ FOREIGN = ("tensorflow", "keras", "dagster", "mlflow", "evidently", "streamlit")
 
 
 def test_serving_starts_without_the_heavy_libraries():
-    program = f"import sys, serving.main; print([name for name in {FOREIGN!r} if name in sys.modules])"
+    program = f"import sys, serving.main, serving.app; print([name for name in {FOREIGN!r} if name in sys.modules])"
     result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert result.stdout.strip() == "[]"
 

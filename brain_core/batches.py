@@ -1,4 +1,4 @@
-"""Several threads' writes in one transaction: one flush to the disk instead of one for each."""
+"""What several threads bring, worked on together where that costs less than each alone."""
 
 import threading
 from collections import deque
@@ -11,33 +11,36 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 LEADERS = 2
-"""Batches under way at once: with one, whoever comes just after a batch began waits for two commits."""
+"""Batches under way at once: with one, whoever comes just after a batch began waits for two of them."""
 
 MAX_BATCH = 32
-"""Most items of one transaction, so that a batch stays short beside a request."""
+"""Most items of one batch, so that it stays short beside a request."""
 
 
-class GroupCommit(Generic[Item, Result]):
-    """Hands what many threads write to one function, in batches.
+class Batches(Generic[Item, Result]):
+    """Hands what many threads bring to one function, in batches.
 
-    A thread that writes waits until its own item is committed. Whoever comes while batches are under way joins the next
-    one; nobody waits for others to come. There is no thread of its own: the first of those that wait does the work for
-    one batch, then the first of those who came meanwhile.
+    A thread waits until its own item is done. Whoever comes while batches are under way joins the next one; nobody
+    waits for others to come. There is no thread of its own: the first of those that wait does the work for one batch,
+    then the first of those who came meanwhile.
 
     Args:
-        commit: writes a batch in one transaction and gives a result for each item, in order. When it raises a
-            `BrainError` (the database is away), the whole batch fails with it. After any other error each item is
-            written alone, so that one that cannot be written takes no other with it.
+        work: takes a batch and gives a result for each item, in order. When it raises a `BrainError` (the database is
+            away), the whole batch fails with it. After any other error each item is worked on alone, so that one that
+            is at fault takes no other with it.
         leaders: so many batches may be under way at once.
+        max_batch: most items of one batch.
     """
 
-    def __init__(self, commit: Callable[[Sequence[Item]], Sequence[Result]], leaders: int = LEADERS) -> None:
-        self._commit, self._free_leaders = commit, leaders
+    def __init__(
+        self, work: Callable[[Sequence[Item]], Sequence[Result]], leaders: int = LEADERS, max_batch: int = MAX_BATCH
+    ) -> None:
+        self._work, self._free_leaders, self._max_batch = work, leaders, max_batch
         self._lock = threading.Lock()
         self._waiting: deque[_Waiting[Item, Result]] = deque()
 
-    def write(self, item: Item) -> Result:
-        """Write one item together with those that wait; it is committed when this returns."""
+    def add(self, item: Item) -> Result:
+        """The result of one item, which is worked on together with those that wait."""
         mine: _Waiting[Item, Result] = _Waiting(item)
         with self._lock:
             self._waiting.append(mine)
@@ -51,10 +54,10 @@ class GroupCommit(Generic[Item, Result]):
 
     def _lead(self) -> None:
         with self._lock:
-            batch = [self._waiting.popleft() for _ in range(min(MAX_BATCH, len(self._waiting)))]
+            batch = [self._waiting.popleft() for _ in range(min(self._max_batch, len(self._waiting)))]
         try:
             if batch:
-                self._write_batch(batch)
+                self._work_on(batch)
         finally:
             with self._lock:
                 if self._waiting:
@@ -62,26 +65,26 @@ class GroupCommit(Generic[Item, Result]):
                 else:
                     self._free_leaders += 1
 
-    def _write_batch(self, batch: "Sequence[_Waiting[Item, Result]]") -> None:
+    def _work_on(self, batch: "Sequence[_Waiting[Item, Result]]") -> None:
         try:
-            self._write_together(batch)
+            self._work_together(batch)
         except BrainError as exc:
             _fail(batch, exc)
         except Exception as exc:  # noqa: BLE001 - told to the thread whose item it was
             if len(batch) == 1:
                 _fail(batch, exc)
             else:
-                self._write_each_alone(batch)
+                self._work_on_each(batch)
 
-    def _write_together(self, batch: "Sequence[_Waiting[Item, Result]]") -> None:
-        results = self._commit([waiting.item for waiting in batch])
+    def _work_together(self, batch: "Sequence[_Waiting[Item, Result]]") -> None:
+        results = self._work([waiting.item for waiting in batch])
         for waiting, result in zip(batch, results, strict=True):
             waiting.succeed(result)
 
-    def _write_each_alone(self, batch: "Sequence[_Waiting[Item, Result]]") -> None:
+    def _work_on_each(self, batch: "Sequence[_Waiting[Item, Result]]") -> None:
         for waiting in batch:
             try:
-                self._write_together([waiting])
+                self._work_together([waiting])
             except Exception as exc:  # noqa: BLE001 - told to the thread whose item it was
                 _fail([waiting], exc)
 
@@ -96,7 +99,7 @@ class _Waiting(Generic[Item, Result]):
         self._error: Exception | None = None
 
     def lead(self) -> None:
-        """Wake the thread to write the next batch."""
+        """Wake the thread to work on the next batch."""
         self._must_lead = True
         self._woken.set()
 

@@ -4,8 +4,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from brain_core.batches import MAX_BATCH, Batches
 from brain_core.errors import DatabaseError
-from brain_core.group_commit import MAX_BATCH, GroupCommit
 
 
 class Table:
@@ -31,11 +31,11 @@ class Table:
 
 def gathered(table, items):
     """Write one item, and the others while it is under way; gives what became of each."""
-    writer = GroupCommit(table.commit, leaders=1)
+    writer = Batches(table.commit, leaders=1)
     with ThreadPoolExecutor(len(items) + 1) as pool:
-        first = pool.submit(writer.write, "first")
+        first = pool.submit(writer.add, "first")
         assert table.is_in.wait(10)
-        rest = [pool.submit(writer.write, item) for item in items]
+        rest = [pool.submit(writer.add, item) for item in items]
         while len(writer._waiting) < len(items):
             pass
         table.may_go_on.set()
@@ -75,10 +75,10 @@ def test_when_the_database_is_away_all_fail_at_once():
 def test_after_a_failure_the_next_is_written():
     table = Table()
     table.may_go_on.set()
-    writer = GroupCommit(table.commit)
+    writer = Batches(table.commit)
     with pytest.raises(ValueError, match="bad"):
-        writer.write("bad")
-    assert writer.write("good") == "GOOD"
+        writer.add("bad")
+    assert writer.add("good") == "GOOD"
 
 
 @pytest.mark.parametrize("leaders", [1, 2, 3])
@@ -94,8 +94,8 @@ def test_many_threads_each_get_their_own_result(leaders):
             under_way[0] -= 1
         return [item * 2 for item in items]
 
-    writer = GroupCommit(commit, leaders)
+    writer = Batches(commit, leaders)
     with ThreadPoolExecutor(12) as pool:
-        assert list(pool.map(writer.write, range(400))) == [number * 2 for number in range(400)]
+        assert list(pool.map(writer.add, range(400))) == [number * 2 for number in range(400)]
     assert 1 <= most[0] <= leaders
-    assert writer.write(7) == 14
+    assert writer.add(7) == 14
