@@ -157,6 +157,9 @@ class DashboardSettings(Group):
     api_key: SecretStr | None = Field(
         None, min_length=32, description="API key that the pages send; `brain keys create --of-dashboard` stores it."
     )
+    login: bool = Field(
+        False, description="Readers log in by OpenID Connect; `[auth]` of Streamlit's secrets names the provider."
+    )
 
 
 class DagsterSettings(Group):

@@ -6,6 +6,7 @@ import streamlit as st
 
 from brain_core.contracts import ModelCard
 from brain_core.labels import NOTICE
+from dashboard import login
 from dashboard.resources import failures_told, status_client
 
 STATUS_EVERY_S = 15
@@ -30,6 +31,11 @@ def main() -> None:
         ]
     )
     st.info(NOTICE, icon=":material/science:")
+    is_let_in = False
+    with failures_told():
+        is_let_in = login.is_let_in()
+    if not is_let_in:
+        return
     page.run()
     with st.sidebar:
         _status()

@@ -5,6 +5,8 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
+from brain_core.client import BrainClient
+from brain_core.keys import KeyGrant, KeyStore, scopes_of
 from brain_core.labels import NOTICE
 from tests.e2e.test_platform import NEW_SAMPLE, eventually, photograph, rows
 from tests.fixtures_browser import picture
@@ -37,6 +39,21 @@ def agree_and_upload(page: Page, data: bytes) -> None:
     uploader.set_input_files({"name": "slice.jpg", "mimeType": "image/jpeg", "buffer": data})
 
 
+def in_review_queue(page: Page, platform: RunningPlatform, prediction_id: str) -> None:
+    """The Review page shows the correction of this prediction."""
+    engine = platform.engine()
+    _, secret = KeyStore(engine).create(KeyGrant(f"reviewer-{prediction_id[:8]}", scopes_of(("admin",))))
+    engine.dispose()
+    with BrainClient(platform.url("SERVING"), api_key=secret) as admin:
+        assert prediction_id in {str(item.prediction_id) for item in admin.review_queue().items}
+    page.get_by_role("link", name="Review").click()
+    page.get_by_label("Admin key").fill(secret)
+    page.get_by_role("button", name="Use this key").click()
+    page.get_by_text("All", exact=True).click()
+    expect(page.get_by_text("The reader says").first).to_be_visible()
+    keep_picture(page, "review")
+
+
 def test_browser_upload_is_answered_corrected_and_erased(page, platform):
     image = NEW_SAMPLE.list()[-1]
     expect(page.get_by_text("Agree to the text above")).to_be_visible()
@@ -55,12 +72,15 @@ def test_browser_upload_is_answered_corrected_and_erased(page, platform):
     prediction_id, key = rows(platform, newest)[0]
     assert str(key).startswith("InferenceLogs/ImageLogsWithFeedback/")
     assert platform.bucket.exists(str(key))
+    in_review_queue(page, platform, str(prediction_id))
+    page.get_by_role("link", name="Predict").click()
     page.get_by_role("button", name="Erase my image").click()
     page.get_by_role("button", name="Yes, erase it").click()
     expect(page.get_by_text("Erased: the image")).to_be_visible()
     gone = "SELECT 1 FROM prediction WHERE id = :id AND deleted_at IS NOT NULL"
     eventually(lambda: rows(platform, gone, id=prediction_id), 10, "the tombstone")
     assert not platform.bucket.exists(str(key))
+    assert prediction_id not in [one for (one,) in rows(platform, "SELECT prediction_id FROM feedback")]
 
 
 def test_browser_photograph_is_refused_with_a_reason(page):
@@ -70,7 +90,7 @@ def test_browser_photograph_is_refused_with_a_reason(page):
     keep_picture(page, "refused")
 
 
-@pytest.mark.parametrize("name", ["Monitoring", "Drift", "Data", "Logs"])
+@pytest.mark.parametrize("name", ["Review", "Models", "Monitoring", "Drift", "Data", "Logs"])
 def test_browser_page_opens_without_an_error_and_carries_the_notice(page, name):
     page.get_by_role("link", name=name).click()
     expect(page.get_by_role("heading", name=name, level=1)).to_be_visible()
