@@ -123,7 +123,7 @@ def table(models: Sequence[ModelVersion]) -> pd.DataFrame:
         ]
         for place, model in enumerate(models)
     }
-    return pd.DataFrame(columns, index=[row.metric.name for row in made])
+    return pd.DataFrame(columns, index=pd.Index([row.metric.name for row in made], name="Figure"))
 
 
 def figure_text(metric: Metric, value: float) -> str:

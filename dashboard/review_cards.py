@@ -78,7 +78,7 @@ def _state(desk: Desk, item: ReviewItem) -> None:
 
 def _words(item: ReviewItem, probability: float | None) -> None:
     st.caption("The reader says")
-    st.subheader(CLASS_NAMES[review_desk.says(item)], anchor=False)
+    st.header(CLASS_NAMES[review_desk.says(item)], anchor=False)
     doubt = ", and says itself that it is **uncertain**" if item.is_uncertain else ""
     if item.agrees:
         st.markdown(f"The model said the same, {item.confidence:.0%} sure{doubt}.")

@@ -74,7 +74,7 @@ def _everything(admin: BrainClient, listed: ModelList) -> None:
         st.info("There is no model yet. The first one comes with the pipeline's first build.", icon=":material/info:")
         return
     _side_by_side(listed)
-    st.subheader("Every version", anchor=False)
+    st.header("Every version", anchor=False)
     is_short = len(listed.models) <= SHOWN_VERSIONS
     shows_all = is_short or st.toggle(f"Show all {len(listed.models)} versions", key="models-all")
     for model in listed.models if shows_all else listed.models[:SHOWN_VERSIONS]:
@@ -102,12 +102,17 @@ def _side_by_side(listed: ModelList) -> None:
     readable = {model.version: model for model in listed.models if model.metrics}
     if not readable:
         return
-    st.subheader("Side by side", anchor=False)
+    st.header("Side by side", anchor=False)
     champion_first = sorted(readable, key=lambda version: version != listed.champion)
     chosen = champion_first
     if len(readable) > 1:
-        chosen = st.multiselect(
-            "Versions to compare", champion_first, default=champion_first[:COMPARED], key="models-compared"
+        chosen = st.pills(
+            "Versions to compare",
+            champion_first,
+            selection_mode="multi",
+            default=champion_first[:COMPARED],
+            format_func=lambda version: f"Version {version}",
+            key="models-compared",
         )
     made = metrics_tables.table([readable[version] for version in chosen])
     if made.empty:
@@ -176,7 +181,7 @@ def _decision(version: str, decision: ToldDecision) -> None:
         return
     with st.expander("Every rule and figure of the decision", icon=":material/rule:"):
         st.markdown("\n".join(_rule_line(rule) for rule in decision.rules))
-        st.caption("p is the chance of seeing such a difference although both models are equally good.")
+        st.caption("p is the chance of seeing at least such a difference although both models are equally good.")
         if not decision.figures.empty:
             st.table(decision.figures, border="horizontal", alt="Figures of both models on the same images")
         if decision.decided_at is not None:

@@ -85,10 +85,10 @@ def test_versions_to_compare_can_be_chosen(open_models):
     app = open_models(*(model_version(str(number), is_champion=number == 7) for number in (9, 8, 7, 6)))
     assert [name.split()[1] for name in app.table[0].value.columns] == ["7", "9", "8"]
 
-    app.multiselect(key="models-compared").set_value(["6"]).run()
+    app.pills(key="models-compared").set_value(["6"]).run()
     assert list(app.table[0].value.columns) == ["Version 6"]
 
-    app.multiselect(key="models-compared").set_value([]).run()
+    app.pills(key="models-compared").set_value([]).run()
     assert not app.exception
     assert "Choose at least one version." in said(app)
 

@@ -39,7 +39,7 @@ def places(app):
 def test_feedback_is_shown_with_both_pictures_what_both_say_and_what_similar_images_have(page):
     text = said(page)
     assert not page.exception
-    assert "Glioma" in [heading.value for heading in page.subheader]
+    assert "Glioma" in [heading.value for heading in page.header]
     assert "The model said **Pituitary tumour**, 91% sure. It gave the reader's class 5%." in text
     assert "**4 of 5** similar images have this class." in text
     assert [caption for image in page.image for caption in image.captions] == [
@@ -55,7 +55,7 @@ def test_uncertain_answer_and_agreement_are_told(page, scripted_api):
 
     press(page, "Look again")
 
-    assert "Pituitary tumour" in [heading.value for heading in page.subheader]
+    assert "Pituitary tumour" in [heading.value for heading in page.header]
     assert "The model said the same, 91% sure, and says itself that it is **uncertain**." in said(page)
 
 
@@ -136,7 +136,7 @@ def test_change_by_the_reader_meanwhile_is_told_and_the_new_answer_is_shown(page
     scripted_api.answers["GET feedback"] = queue(review_item(revision=2, corrected_class="meningioma"))
     press(page, "Accept")
     assert any("changed this answer meanwhile" in text for text in alerts(page))
-    assert "Meningioma" in [heading.value for heading in page.subheader]
+    assert "Meningioma" in [heading.value for heading in page.header]
     scripted_api.answers["PUT review"] = (200, reviewed("accepted", revision=2).model_dump_json().encode())
 
     press(page, "Accept")
