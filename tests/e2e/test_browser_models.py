@@ -48,7 +48,7 @@ def test_browser_champion_is_shown_with_its_figures_decision_and_rules(page, pla
     expect(page.get_by_text(f"Version {champion} was promoted: all").first).to_be_visible()
     page.get_by_text("Every rule and figure of the decision").first.click()
     expect(page.get_by_text("Right often enough (balanced accuracy)").first).to_be_visible()
-    keep_picture(page, "models")
+    keep_picture(page, "models-decision")
 
 
 def test_browser_promotion_is_confirmed_carried_out_by_the_pipeline_and_its_refusal_told(page, platform, key):

@@ -74,7 +74,7 @@ def test_browser_correction_is_seen_rejected_with_a_comment_and_counts_no_more(p
     comment.press("x")
     assert rows(platform, STATE, id=corrected.id) == [("accepted", None, None)]
     comment.press("Tab")
-    keep_picture(page, "review")
+    keep_picture(page, "review-decision")
 
     page.keyboard.press("x")
 
