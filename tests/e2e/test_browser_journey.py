@@ -8,6 +8,7 @@ from playwright.sync_api import Browser, Page, expect
 from brain_core.client import BrainClient
 from brain_core.keys import KeyGrant, KeyStore, scopes_of
 from brain_core.labels import NOTICE
+from dashboard.wording import CLASS_NAMES
 from tests.e2e.test_platform import NEW_SAMPLE, eventually, photograph, rows
 from tests.fixtures_browser import picture
 from tests.fixtures_platform import RunningPlatform
@@ -64,9 +65,8 @@ def test_browser_upload_is_answered_corrected_and_erased(page, platform):
     keep_picture(page, "predict")
     page.get_by_role("button", name="No, it is wrong").click()
     page.get_by_text("What does the slice show?").wait_for()
-    buttons = page.locator("button:enabled").filter(has_text="umour")
-    choice = buttons.first if buttons.count() else page.get_by_role("button", name="Glioma")
-    choice.click()
+    offered = [page.get_by_role("button", name=name, exact=True) for name in CLASS_NAMES.values()]
+    next(button for button in offered if button.is_enabled()).click()
     expect(page.get_by_text("Your correction to")).to_be_visible()
     newest = "SELECT p.id, p.image_key FROM feedback f JOIN prediction p ON p.id = f.prediction_id ORDER BY p.id DESC"
     prediction_id, key = rows(platform, newest)[0]
