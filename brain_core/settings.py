@@ -157,9 +157,7 @@ class DashboardSettings(Group):
     api_key: SecretStr | None = Field(
         None, min_length=32, description="API key that the pages send; `brain keys create --of-dashboard` stores it."
     )
-    login: bool = Field(
-        False, description="Readers log in by OpenID Connect; `[auth]` of Streamlit's secrets names the provider."
-    )
+    login: bool = Field(False, description="Readers log in by OpenID Connect, set up in Streamlit's secrets.")
 
 
 class DagsterSettings(Group):
