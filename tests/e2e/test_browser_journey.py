@@ -6,9 +6,9 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from brain_core.client import BrainClient
-from brain_core.keys import KeyGrant, KeyStore, scopes_of
 from brain_core.labels import NOTICE
 from dashboard.wording import CLASS_NAMES
+from tests.e2e.test_browser_review import admin_key, unlock
 from tests.e2e.test_platform import NEW_SAMPLE, eventually, photograph, rows
 from tests.fixtures_browser import picture
 from tests.fixtures_platform import RunningPlatform
@@ -40,19 +40,10 @@ def agree_and_upload(page: Page, data: bytes) -> None:
     uploader.set_input_files({"name": "slice.jpg", "mimeType": "image/jpeg", "buffer": data})
 
 
-def in_review_queue(page: Page, platform: RunningPlatform, prediction_id: str) -> None:
-    """The Review page shows the correction of this prediction."""
-    engine = platform.engine()
-    _, secret = KeyStore(engine).create(KeyGrant(f"reviewer-{prediction_id[:8]}", scopes_of(("admin",))))
-    engine.dispose()
-    with BrainClient(platform.url("SERVING"), api_key=secret) as admin:
-        assert prediction_id in {str(item.prediction_id) for item in admin.review_queue().items}
-    page.get_by_role("link", name="Review").click()
-    page.get_by_label("Admin key").fill(secret)
-    page.get_by_role("button", name="Use this key").click()
-    page.get_by_text("All", exact=True).click()
-    expect(page.get_by_text("The reader says").first).to_be_visible()
-    keep_picture(page, "review")
+def review_queue(platform: RunningPlatform, key: str) -> set[str]:
+    """Ids of the predictions whose feedback a reviewer sees."""
+    with BrainClient(platform.url("SERVING"), timeout_s=60, api_key=key) as admin:
+        return {str(item.prediction_id) for item in admin.review_queue(limit=100).items}
 
 
 def test_browser_upload_is_answered_corrected_and_erased(page, platform):
@@ -72,7 +63,11 @@ def test_browser_upload_is_answered_corrected_and_erased(page, platform):
     prediction_id, key = rows(platform, newest)[0]
     assert str(key).startswith("InferenceLogs/ImageLogsWithFeedback/")
     assert platform.bucket.exists(str(key))
-    in_review_queue(page, platform, str(prediction_id))
+    key_of_admin = admin_key(platform, "reviewer of the journey")
+    assert str(prediction_id) in review_queue(platform, key_of_admin)
+    unlock(page, "Review", key_of_admin)
+    expect(page.get_by_text("a retraining starts when more than")).to_be_visible()
+    keep_picture(page, "review")
     page.get_by_role("link", name="Predict").click()
     page.get_by_role("button", name="Erase my image").click()
     page.get_by_role("button", name="Yes, erase it").click()
@@ -80,7 +75,7 @@ def test_browser_upload_is_answered_corrected_and_erased(page, platform):
     gone = "SELECT 1 FROM prediction WHERE id = :id AND deleted_at IS NOT NULL"
     eventually(lambda: rows(platform, gone, id=prediction_id), 10, "the tombstone")
     assert not platform.bucket.exists(str(key))
-    assert prediction_id not in [one for (one,) in rows(platform, "SELECT prediction_id FROM feedback")]
+    assert str(prediction_id) not in review_queue(platform, key_of_admin)
 
 
 def test_browser_photograph_is_refused_with_a_reason(page):

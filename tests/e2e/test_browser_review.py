@@ -6,6 +6,7 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from brain_core.client import BrainClient
+from brain_core.errors import AccessRefused
 from brain_core.keys import KeyGrant, KeyStore, scopes_of
 from brain_core.labels import CLASSES
 from tests.e2e.test_platform import NEW_SAMPLE, eventually, rows
@@ -17,11 +18,22 @@ STATE = "SELECT review_state, reviewer, review_comment FROM feedback WHERE predi
 
 
 def admin_key(platform: RunningPlatform, name: str) -> str:
-    """A new admin key of the platform."""
+    """A new admin key of the platform, once it is good."""
     engine = platform.engine()
     _, secret = KeyStore(engine).create(KeyGrant(name, scopes_of(("admin",))))
     engine.dispose()
+    with BrainClient(platform.url("SERVING"), timeout_s=60, api_key=secret) as admin:
+        eventually(lambda: is_good(admin), 30, "the new key")
     return secret
+
+
+def is_good(admin: BrainClient) -> bool:
+    """Does the API know the client's key? A new one is known after a second."""
+    try:
+        admin.review_queue(limit=1)
+    except AccessRefused:
+        return False
+    return True
 
 
 def unlock(page: Page, name: str, key: str) -> None:
