@@ -56,11 +56,12 @@ def _answering(card: ModelCard) -> None:
 
 
 def _judged_on(metrics: dict[str, Any] | None) -> str:
-    images, patients = figure_at(metrics, ("images",)), figure_at(metrics, ("components",))
+    images, groups = figure_at(metrics, ("images",)), figure_at(metrics, ("components",))
     if images is None:
         return ""
-    of_patients = f" of {patients.value:,.0f} patients" if patients is not None else ""
-    return f"Judged on {images.value:,.0f} slices{of_patients} that it had never seen."
+    # Whose patient is not known counts by itself: that many patients there are at most.
+    of_groups = f" in {groups.value:,.0f} unrelated groups (a patient each, where known)" if groups is not None else ""
+    return f"Judged on {images.value:,.0f} slices{of_groups} that it had never seen."
 
 
 def _everything(admin: BrainClient, listed: ModelList) -> None:
@@ -146,7 +147,7 @@ def _version(admin: BrainClient, listed: ModelList, model: ModelVersion) -> None
         if decision is not None:
             _decision(model.version, decision)
         elif model.fault is None:
-            st.caption("No comparison was made: it was published by hand or came with the platform.")
+            st.caption("No comparison with a champion is recorded for this version.")
         if not model.is_champion and model.fault is None:
             promoting.promote_button(admin, listed, model)
 

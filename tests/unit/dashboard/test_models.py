@@ -47,7 +47,7 @@ def test_reader_without_a_key_sees_the_model_that_answers_now_with_its_figures(o
     text = said(app)
     assert "95 % interval: 87.0% to 93.0%" in text
     assert "Trained on the public data set, data version 9f2c" in text
-    assert "Judged on 638 slices of 130 patients" in text
+    assert "Judged on 638 slices in 130 unrelated groups (a patient each, where known)" in text
 
 
 def model_card(**values):
@@ -125,8 +125,8 @@ def test_decision_is_told_with_the_rules_that_failed_and_all_of_them(open_models
     assert app.table[1].value.loc["Macro-F1", "Champion then"] == "0.900"
 
 
-def test_version_without_a_decision_says_why_there_is_none(open_models):
-    assert "No comparison was made" in said(open_models(model_version("7", is_champion=True)))
+def test_version_without_a_decision_says_so(open_models):
+    assert "No comparison with a champion is recorded" in said(open_models(model_version("7", is_champion=True)))
 
 
 def test_damaged_model_is_told_in_a_sentence_and_cannot_be_promoted(open_models):
