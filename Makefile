@@ -21,6 +21,6 @@ check: install ## Lint, format, types, import directions
 fix: install ## Format and mend what can be mended
 	$(UV) run --no-sync ruff check --fix . && $(UV) run --no-sync ruff format .
 bench: install ## Measure the figures; DATA=/path/to/data adds those on real MRI
-	failed=0; for script in startup augment promotion_power training up inference $(if $(DATA),image_statistics duplicates first_figures explanation predict gate); do $(UV) run --no-sync python bench/$$script.py $$(case $$script in (image_statistics) echo "$(DATA)/brain-tumor-mri";; (inference|duplicates|first_figures|explanation|predict|gate) echo "$(DATA)";; esac) || failed=1; done; exit $$failed
+	failed=0; for script in startup augment promotion_power training up inference page $(if $(DATA),image_statistics duplicates first_figures explanation predict gate); do $(UV) run --no-sync python bench/$$script.py $$(case $$script in (image_statistics) echo "$(DATA)/brain-tumor-mri";; (inference|duplicates|first_figures|explanation|predict|gate) echo "$(DATA)";; esac) || failed=1; done; exit $$failed
 images: install ## Build the three images (needs Docker)
 	for part in serving pipeline dashboard; do docker build -t brain-assets-$$part -f infra/docker/$$part.Dockerfile . || exit 1; done

@@ -23,11 +23,12 @@ from load_generator import free_port, running
 from playwright.sync_api import Browser, Page, sync_playwright
 from rich.console import Console
 from rich.table import Table
-from serving_product import REPOSITORY, product_environment, running_product, stores
+from serving_product import product_environment, running_product, stores
 
 from brain_assets.ml.pretrained import PRETRAINED_FOLDER
 from brain_assets.ml.publishing import BUNDLE_FOLDER
 from brain_assets.ml.sources import SampleSource
+from brain_cli.parts import dashboard_command
 from brain_core.client import BrainClient
 from brain_core.cores import usable_cores
 
@@ -94,10 +95,8 @@ def running_pages(folder: Path, api_url: str) -> Iterator[str]:
     """The dashboard until the end of the block; gives its address."""
     port = free_port()
     environment = product_environment(BRAIN_HOME=str(folder / "home"), BRAIN_DASHBOARD__API_URL=api_url)
-    app = str(REPOSITORY / "dashboard" / "app.py")
-    command = [sys.executable, "-m", "streamlit", "run", app, "--server.port", str(port)]
     url = f"http://127.0.0.1:{port}"
-    with running(command, environment, f"{url}/_stcore/health", folder / "pages.log"):
+    with running(list(dashboard_command(port)), environment, f"{url}/_stcore/health", folder / "pages.log"):
         yield url
 
 

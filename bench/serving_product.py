@@ -15,15 +15,7 @@ from load_generator import Server, free_port, running, tree
 from sqlalchemy import Engine, text
 
 from brain_cli.embedded_postgres import embedded_postgres
-from brain_core.bundle import (
-    CONTENT_FILES,
-    GOLDEN_FILE,
-    MANIFEST_FILE,
-    ChampionPointer,
-    folder_files,
-    read_manifest,
-    sha256,
-)
+from brain_core.bundle import MANIFEST_FILE, ChampionPointer, folder_files, read_manifest, sha256
 from brain_core.consent import current_consent
 from brain_core.database import open_engine, upgrade_database
 from brain_core.settings import child_environment, setting_names, sqlalchemy_url
@@ -145,10 +137,12 @@ def publish(bundle: Path, bucket: LocalBucket) -> None:
     """Make a bundle the champion of a bucket, without MLflow, which serving does not need."""
     files = folder_files(bundle)
     manifest = read_manifest(files)
-    version = manifest.version
-    for name in (*CONTENT_FILES, *({GOLDEN_FILE} & manifest.sha256.keys()), MANIFEST_FILE):
-        bucket.write(model_key(version, name), files.read(name))
+    for name in (*manifest.sha256, MANIFEST_FILE):
+        bucket.write(model_key(manifest.version, name), files.read(name))
     pointer = ChampionPointer(
-        version=version, sha256=sha256(files.read(MANIFEST_FILE)), promoted_at=datetime.now(UTC), promoted_by="bench"
+        version=manifest.version,
+        sha256=sha256(files.read(MANIFEST_FILE)),
+        promoted_at=datetime.now(UTC),
+        promoted_by="bench",
     )
     bucket.write(CHAMPION_KEY, json.dumps(pointer.model_dump(mode="json")).encode())

@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterable
 from typing import Any
 
-from brain_core.labels import CLASSES, NOTICE, TumourClass
+from brain_core.labels import CLASSES, NOTICE
 from dashboard.outcomes import Answer, Failure, Outcome, Refusal
 
 COLUMNS = (
@@ -29,7 +29,7 @@ COLUMNS = (
 def as_json(name: str, answer: Answer) -> str:
     """One result as JSON: what the API answered but the token that can erase it, and what the reader said."""
     content = answer.prediction.model_dump(mode="json", exclude={"access_token": True, "explanation": {"image_url"}})
-    return json.dumps({"file": name, **content, "your_label": label_of(answer)}, indent=2)
+    return json.dumps({"file": name, **content, "your_label": answer.label}, indent=2)
 
 
 def as_csv(results: Iterable[tuple[str, Outcome]]) -> str:
@@ -42,20 +42,13 @@ def as_csv(results: Iterable[tuple[str, Outcome]]) -> str:
     return "\ufeff" + target.getvalue()
 
 
-def label_of(answer: Answer) -> TumourClass | None:
-    """What the reader says the image shows; None before any feedback."""
-    if answer.feedback is None:
-        return None
-    return answer.feedback.corrected_class or answer.prediction.predicted_class
-
-
 def _row(outcome: Outcome) -> dict[str, Any]:
     match outcome:
         case Answer(prediction):
             shares = {f"probability_{name}": share for name, share in prediction.probabilities.items()}
             names = ("predicted_class", "confidence", "is_uncertain", "model_version", "created_at", "id")
             facts = {name: getattr(prediction, name) for name in names}
-            return {"outcome": "answered", "your_label": label_of(outcome) or "", **shares, **facts}
+            return {"outcome": "answered", "your_label": outcome.label or "", **shares, **facts}
         case Refusal(reason, prediction_id):
             return {"outcome": "not a brain MRI", "reason": reason, "id": prediction_id}
         case Failure(sentence):

@@ -75,8 +75,9 @@ def erase(content: str | None, prediction_id: UUID, access_token: str) -> None:
 
 
 def _thanks(content: str, answer: Answer, feedback: Feedback) -> None:
-    said = feedback.corrected_class or answer.prediction.predicted_class
-    lead = f"You said **{CLASS_NAMES[said]}** before you saw the answer. " if answer.is_label_first else ""
+    lead = ""
+    if answer.is_label_first and answer.label is not None:
+        lead = f"You said **{CLASS_NAMES[answer.label]}** before you saw the answer. "
     st.success(f"Thank you. {lead}{_what_happens(feedback)}", icon=":material/favorite:")
     st.button("Change my answer", icon=":material/undo:", on_click=_change, args=(content, answer))
 

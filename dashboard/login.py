@@ -29,7 +29,8 @@ def is_let_in() -> bool:
         return True
     st.title("Brain Assets")
     st.markdown("Please log in to go on. The platform takes your name or e-mail address only to show it to you.")
-    st.button("Log in", icon=":material/login:", type="primary", on_click=_log_in)
+    if st.button("Log in", icon=":material/login:", type="primary"):
+        _log_in()
     return False
 
 

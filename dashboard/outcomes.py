@@ -8,9 +8,10 @@ from uuid import UUID
 from brain_core.client import BrainClient
 from brain_core.contracts import CreatedPrediction, Feedback
 from brain_core.errors import ApiError, ConsentRefused, ServiceUnavailable, ServiceUnreachable, TooManyRequests
+from brain_core.labels import TumourClass
 from dashboard.wording import problem_slug, sentence
 
-_PASSING = frozenset({0, 429, 500, 502, 503, 504})
+_PASSING = frozenset({500, 502, 504})
 
 
 @dataclass(frozen=True)
@@ -29,6 +30,13 @@ class Answer:
     overlay: bytes | None = None
     feedback: Feedback | None = None
     is_label_first: bool = False
+
+    @property
+    def label(self) -> TumourClass | None:
+        """What the reader says the image shows; None before any feedback."""
+        if self.feedback is None:
+            return None
+        return self.feedback.corrected_class or self.prediction.predicted_class
 
 
 @dataclass(frozen=True)

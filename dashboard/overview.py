@@ -1,5 +1,7 @@
 """Many images at once: how it went with them, all results in a table, and the choice of the one that is shown."""
 
+from functools import partial
+
 import pandas as pd
 import streamlit as st
 
@@ -50,7 +52,7 @@ def _overview() -> None:
         with st.container(horizontal=True):
             st.download_button(
                 "All results (CSV)",
-                _all_as_csv(),
+                partial(as_csv, _to_take_home()),
                 "brain-assets.csv",
                 "text/csv",
                 icon=":material/download:",
@@ -59,10 +61,10 @@ def _overview() -> None:
             st.button("Clear the list", icon=":material/clear_all:", on_click=held.clear, help="Erases nothing.")
 
 
-def _all_as_csv() -> str:
+def _to_take_home() -> list[tuple[str, Outcome]]:
     held = session.uploads()
     shown = [content for content in held.settled() if not _is_hidden(content)]
-    return as_csv((held.items[content].name, held.outcomes[content]) for content in shown)
+    return [(held.items[content].name, held.outcomes[content]) for content in shown]
 
 
 def _chooser() -> None:

@@ -10,6 +10,7 @@ from brain_core.errors import ApiError
 from dashboard.admin import admin_failures_told, admin_sentence
 from dashboard.decision_words import told
 from dashboard.plain_text import escaped
+from dashboard.session import show_once
 
 REFRESH_S = 3.0
 """So often the page looks whether a promotion that waits was carried out."""
@@ -88,10 +89,7 @@ def _ask_first(client: BrainClient, listed: ModelList, model: ModelVersion, is_w
 
 def said() -> None:
     """What became of the click before, once."""
-    if message := st.session_state.pop(SAID, None):
-        st.toast(message, icon=":material/hourglass_empty:")
-    if trouble := st.session_state.pop(TROUBLE, None):
-        st.error(trouble, icon=":material/error:")
+    show_once(SAID, TROUBLE, ":material/hourglass_empty:")
 
 
 def _confirmation(client: BrainClient, listed: ModelList, model: ModelVersion) -> None:

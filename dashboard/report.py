@@ -12,9 +12,8 @@ from reportlab.pdfgen.canvas import Canvas
 from reportlab.platypus import Paragraph
 
 from brain_core.labels import CLASSES, NOTICE, TumourClass
-from dashboard.downloads import label_of
 from dashboard.outcomes import Answer
-from dashboard.wording import CLASS_NAMES, MAP_EXPLAINED_PLAIN, uncertainty
+from dashboard.wording import CLASS_NAMES, MAP_EXPLAINED, uncertainty
 
 _WIDTH, _HEIGHT = A4
 _MARGIN = 18 * mm
@@ -86,7 +85,7 @@ def _verdict(page: _Page, answer: Answer) -> None:
         _bar(page, CLASS_NAMES[name], prediction.probabilities[TumourClass(name)])
     page.y -= 2 * mm
     page.text("The probabilities are calibrated: an answer given with 80 % should be right 8 times in 10.")
-    page.text(MAP_EXPLAINED_PLAIN)
+    page.text(MAP_EXPLAINED.replace("**", ""))
 
 
 def _bar(page: _Page, name: str, share: float) -> None:
@@ -104,7 +103,7 @@ def _bar(page: _Page, name: str, share: float) -> None:
 
 def _facts(page: _Page, answer: Answer) -> None:
     prediction = answer.prediction
-    label = label_of(answer)
+    label = answer.label
     page.text(f"The reader says: <b>{CLASS_NAMES[label]}</b>." if label else "The reader has not said what it shows.")
     page.text(
         f"Prediction {prediction.id}, {prediction.created_at:%Y-%m-%d %H:%M} UTC, model version "

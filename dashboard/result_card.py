@@ -103,7 +103,8 @@ def _picture(picture: bytes | None) -> None:
 
 
 def _heat_map(content: str, answer: Answer) -> None:
-    if answer.overlay is None or answer.picture is None:
+    seen = _seen(answer, _opacity(content), _outlines(content, answer))
+    if seen is None:
         st.warning("The map could not be fetched; the answer stands without it.", icon=":material/image_not_supported:")
         st.button(
             "Fetch the map", icon=":material/refresh:", on_click=session.uploads().fetched.discard, args=(content,)
@@ -112,7 +113,7 @@ def _heat_map(content: str, answer: Answer) -> None:
     name = CLASS_NAMES[answer.prediction.predicted_class]
     x, y = answer.prediction.explanation.peak
     st.image(
-        blended(answer.picture, answer.overlay, _opacity(content), _outlines(content, answer)),
+        seen,
         caption=f"Where the model saw evidence for “{name}”",
         width="stretch",
         alt=f"The image under the heat map of evidence for {name}. "

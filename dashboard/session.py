@@ -1,4 +1,6 @@
-"""What one browser session of the Predict page holds; no other session sees it."""
+"""What one browser session holds, of the Predict page above all; no other session sees it."""
+
+from collections.abc import Callable
 
 import streamlit as st
 
@@ -44,7 +46,12 @@ def tell_trouble(message: str) -> None:
 
 def show_messages() -> None:
     """Say what waits to be said."""
-    if message := st.session_state.pop("said", None):
-        st.success(message, icon=":material/check_circle:")
-    if trouble := st.session_state.pop("trouble", None):
-        st.error(trouble, icon=":material/error:")
+    show_once("said", "trouble", ":material/check_circle:", st.success)
+
+
+def show_once(said: str, trouble: str, icon: str, show: Callable[..., object] = st.toast) -> None:
+    """Say what waits in the session's state under these names, and forget it: a message by `show`, trouble in red."""
+    if message := st.session_state.pop(said, None):
+        show(message, icon=icon)
+    if text := st.session_state.pop(trouble, None):
+        st.error(text, icon=":material/error:")

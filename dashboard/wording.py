@@ -16,15 +16,11 @@ _QUESTION = re.compile(r" ?((?:What|Why|For how|How)[^:.]{0,20}):")
 NOTHING = "\N{EN DASH}"
 """Stands where there is no number."""
 
-MAP_EXPLAINED_PLAIN = (
-    "The colours show where in the image the model found evidence for its answer: yellow is the strongest, dark purple "
-    "weak, and where the grey image is untouched there was none. The line goes round what has at least half of the "
-    "strongest evidence. It is the model's own class activation map, not the outline of a tumour: a right answer can "
-    "rest on the wrong place, and that is worth telling us."
-)
-MAP_EXPLAINED = MAP_EXPLAINED_PLAIN.replace(
-    "where in the image the model found evidence for its answer",
-    "**where in the image the model found evidence for its answer**",
+MAP_EXPLAINED = (
+    "The colours show **where in the image the model found evidence for its answer**: yellow is the strongest, dark "
+    "purple weak, and where the grey image is untouched there was none. The line goes round what has at least half of "
+    "the strongest evidence. It is the model's own class activation map, not the outline of a tumour: a right answer "
+    "can rest on the wrong place, and that is worth telling us."
 )
 MAP_OF_NO_TUMOUR = (
     "For “No tumour” bright is where nothing spoke for a tumour, so most of the image is bright; the darker places are "

@@ -3,8 +3,7 @@
 import os
 import socket
 import subprocess
-import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -13,12 +12,15 @@ import httpx
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, expect, sync_playwright
+from sqlalchemy import create_engine, text
 
+from brain_cli.parts import dashboard_command
 from brain_core.settings import Settings
 from tests.fixtures_serving import wait_until
 from tests.requirements import chromium, need
 
 ROOT = Path(__file__).resolve().parents[1]
+PICTURES = ROOT / "test-artifacts"
 START_S = 120
 PATIENCE_MS = 30_000
 
@@ -61,15 +63,19 @@ def running_pages(settings: Settings, api_url: str) -> Iterator[str]:
     """The dashboard on a free port until the end of the block; gives its URL."""
     port = free_port()
     environment = {**os.environ, **settings.as_environment(), "BRAIN_DASHBOARD__API_URL": api_url}
-    flags = ("--server.port", str(port), "--server.address", "127.0.0.1")
-    command = [sys.executable, "-m", "streamlit", "run", str(ROOT / "dashboard" / "app.py"), *flags]
-    with subprocess.Popen(command, env=environment, cwd=ROOT, stdout=subprocess.DEVNULL) as process:
+    with subprocess.Popen(dashboard_command(port), env=environment, cwd=ROOT, stdout=subprocess.DEVNULL) as process:
         url = f"http://127.0.0.1:{port}"
         try:
             wait_until(lambda: process.poll() is not None or _is_up(url), START_S)
             yield url
         finally:
             process.terminate()
+
+
+def keep_picture(page: Page, name: str) -> None:
+    """A screenshot among the artefacts."""
+    PICTURES.mkdir(exist_ok=True)
+    picture(page, PICTURES / f"{name}.png")
 
 
 def free_port() -> int:
@@ -118,6 +124,27 @@ def all_pages_url(api_port: int, tmp_path_factory: pytest.TempPathFactory) -> It
     settings = Settings(_env_file=None, home=tmp_path_factory.mktemp("pages"), upload={"max_bytes": 200_000})
     with running_pages(settings, f"http://127.0.0.1:{api_port}") as url:
         yield url
+
+
+@pytest.fixture
+def page(browser: Browser, all_pages_url: str, api: str) -> Iterator[Page]:
+    """The dashboard of a new browser session; the module's fixture `api` is the prediction API behind it."""
+    page = opened(browser, all_pages_url)
+    yield page
+    page.context.close()
+
+
+@pytest.fixture
+def rows(database_url: str) -> Iterator[Callable[..., Sequence[Any]]]:
+    """Asks the test's own database."""
+    engine = create_engine(database_url)
+
+    def ask(query: str, **values: Any) -> Sequence[Any]:
+        with engine.connect() as connection:
+            return connection.execute(text(query), values).all()
+
+    yield ask
+    engine.dispose()
 
 
 def serious(page: Page) -> list[str]:

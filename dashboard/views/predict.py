@@ -76,7 +76,7 @@ def _uploader(is_agreed: bool) -> None:
         st.markdown("No image at hand? Try one of these:")
         with st.container(horizontal=True):
             for file_name, label in EXAMPLES.items():
-                st.button(label, on_click=_take, args=([file_name],))
+                st.button(label, on_click=_take_example, args=(file_name,))
         st.toggle(
             "I'd rather label before I see the answer",
             key="label-first",
@@ -96,8 +96,8 @@ def _take_uploads() -> None:
     _add(files)
 
 
-def _take(file_names: list[str]) -> None:
-    _add([example(name) for name in file_names])
+def _take_example(file_name: str) -> None:
+    _add([example(file_name)])
 
 
 def _add(files: list[Upload]) -> None:

@@ -11,6 +11,7 @@ from dashboard.resources import settings
 from dashboard.review_cards import PICTURES, SAID, TROUBLE, one, several
 from dashboard.review_desk import ACCEPTED, REJECTED, Desk, Shown
 from dashboard.review_pictures import Pictures
+from dashboard.session import show_once
 from dashboard.wording import CLASS_NAMES
 
 DESK, STATE, VERSIONS = "review-desk", "review-state", "review-versions"
@@ -30,7 +31,7 @@ def page() -> None:
     if STATE not in st.session_state:
         st.session_state.pop(DESK, None)
         st.session_state.pop(VERSIONS, None)
-    _said()
+    show_once(SAID, TROUBLE, ":material/check:")
     client = key_door()
     if client is None:
         return
@@ -99,13 +100,6 @@ def _turn(client: BrainClient, desk: Desk, pages: tuple[str | None, ...]) -> Non
 def _progress(desk: Desk) -> None:
     words = review_desk.waiting_words(desk.waiting_images, desk.retraining_above)
     st.progress(min(1.0, desk.waiting_images / (desk.retraining_above + 1)), text=words)
-
-
-def _said() -> None:
-    if message := st.session_state.pop(SAID, None):
-        st.toast(message, icon=":material/check:")
-    if trouble := st.session_state.pop(TROUBLE, None):
-        st.error(trouble, icon=":material/error:")
 
 
 def _empty(desk: Desk) -> None:

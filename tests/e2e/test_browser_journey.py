@@ -1,43 +1,15 @@
 """The reader's journey in a real Chromium against the running platform."""
 
-from pathlib import Path
-
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import expect
 
 from brain_core.client import BrainClient
 from brain_core.labels import NOTICE
 from dashboard.wording import CLASS_NAMES
 from tests.e2e.test_browser_review import admin_key, unlock
 from tests.e2e.test_platform import NEW_SAMPLE, eventually, photograph, rows
-from tests.fixtures_browser import picture
+from tests.fixtures_browser import agree, hand_in, keep_picture
 from tests.fixtures_platform import RunningPlatform
-
-PICTURES = Path(__file__).resolve().parents[2] / "test-artifacts"
-TIMEOUT_MS = 30_000
-
-
-@pytest.fixture
-def page(browser: Browser, platform: RunningPlatform):
-    context = browser.new_context(viewport={"width": 1280, "height": 1000})
-    page = context.new_page()
-    page.set_default_timeout(TIMEOUT_MS)
-    expect.set_options(timeout=TIMEOUT_MS)
-    page.goto(platform.url("DASHBOARD"))
-    yield page
-    context.close()
-
-
-def keep_picture(page: Page, name: str) -> None:
-    PICTURES.mkdir(exist_ok=True)
-    picture(page, PICTURES / f"{name}.png")
-
-
-def agree_and_upload(page: Page, data: bytes) -> None:
-    page.get_by_text("I agree to this text").click()
-    uploader = page.locator("input[type=file]")
-    expect(uploader).to_be_enabled()
-    uploader.set_input_files({"name": "slice.jpg", "mimeType": "image/jpeg", "buffer": data})
 
 
 def review_queue(platform: RunningPlatform, key: str) -> set[str]:
@@ -50,7 +22,8 @@ def test_browser_upload_is_answered_corrected_and_erased(page, platform):
     image = NEW_SAMPLE.list()[-1]
     expect(page.get_by_text("Agree to the text above")).to_be_visible()
     assert page.locator("input[type=file]").count() == 0
-    agree_and_upload(page, NEW_SAMPLE.read(image))
+    agree(page)
+    hand_in(page, ("slice.jpg", NEW_SAMPLE.read(image)))
     expect(page.get_by_text("The model says")).to_be_visible()
     expect(page.get_by_text("Where the model saw evidence")).to_be_visible()
     keep_picture(page, "predict")
@@ -79,7 +52,8 @@ def test_browser_upload_is_answered_corrected_and_erased(page, platform):
 
 
 def test_browser_photograph_is_refused_with_a_reason(page):
-    agree_and_upload(page, photograph())
+    agree(page)
+    hand_in(page, ("photograph.jpg", photograph()))
     expect(page.get_by_text("This image was not read")).to_be_visible()
     expect(page.get_by_text("What you can do.")).to_be_visible()
     keep_picture(page, "refused")

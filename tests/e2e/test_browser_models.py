@@ -1,13 +1,13 @@
 """Models and promotion in a real Chromium against the running platform; in the order of the file."""
 
 import pytest
-from playwright.sync_api import Browser, expect
+from playwright.sync_api import expect
 
 from brain_core.bundle import read_champion
 from brain_core.labels import CLASSES
 from dashboard.wording import CLASS_NAMES
-from tests.e2e.test_browser_review import admin_key, keep_picture, unlock
-from tests.fixtures_browser import opened
+from tests.e2e.test_browser_review import admin_key, unlock
+from tests.fixtures_browser import keep_picture, opened
 from tests.fixtures_bundle import upload_bundle
 from tests.fixtures_platform import RunningPlatform
 
@@ -21,13 +21,6 @@ STRANGER = "990"
 @pytest.fixture(scope="module")
 def key(platform: RunningPlatform) -> str:
     return admin_key(platform, "promoter in the browser")
-
-
-@pytest.fixture
-def page(browser: Browser, platform: RunningPlatform):
-    page = opened(browser, platform.url("DASHBOARD"))
-    yield page
-    page.context.close()
 
 
 def test_browser_reader_sees_which_model_answers_without_a_key(page, platform):

@@ -1,19 +1,16 @@
 """A reviewer in a real Chromium against the running platform; in the order of the file."""
 
-from pathlib import Path
-
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Page, expect
 
 from brain_core.client import BrainClient
 from brain_core.errors import AccessRefused
 from brain_core.keys import KeyGrant, KeyStore, scopes_of
 from brain_core.labels import CLASSES
 from tests.e2e.test_platform import NEW_SAMPLE, eventually, rows
-from tests.fixtures_browser import opened, picture
+from tests.fixtures_browser import keep_picture, opened
 from tests.fixtures_platform import RunningPlatform
 
-PICTURES = Path(__file__).resolve().parents[2] / "test-artifacts"
 STATE = "SELECT review_state, reviewer, review_comment FROM feedback WHERE prediction_id = :id"
 
 
@@ -45,12 +42,6 @@ def unlock(page: Page, name: str, key: str) -> None:
     expect(page.get_by_text("Admin key in use")).to_be_visible()
 
 
-def keep_picture(page: Page, name: str) -> None:
-    """A screenshot among the artefacts."""
-    PICTURES.mkdir(exist_ok=True)
-    picture(page, PICTURES / f"{name}.png")
-
-
 @pytest.fixture
 def corrected(platform: RunningPlatform):
     """The newest feedback: a correction to another class, and the client that gave it."""
@@ -65,13 +56,6 @@ def corrected(platform: RunningPlatform):
 @pytest.fixture(scope="module")
 def key(platform: RunningPlatform) -> str:
     return admin_key(platform, "reviewer in the browser")
-
-
-@pytest.fixture
-def page(browser: Browser, platform: RunningPlatform):
-    page = opened(browser, platform.url("DASHBOARD"))
-    yield page
-    page.context.close()
 
 
 def test_browser_correction_is_seen_rejected_with_a_comment_and_counts_no_more(page, platform, key, corrected):

@@ -4,14 +4,12 @@ import hashlib
 
 import pytest
 from playwright.sync_api import Page, expect
-from sqlalchemy import create_engine, text
 
-from tests.fixtures_browser import agree, all_pages_url, api_port, hand_in, opened, serious
+from tests.fixtures_browser import agree, hand_in, opened, serious
 from tests.fixtures_bundle import photograph_jpeg, slice_jpeg
 from tests.fixtures_serving import running_api, wait_until
 
 SESSIONS = 20
-__all__ = ["all_pages_url", "api_port"]
 
 pytestmark = pytest.mark.needs_browser
 
@@ -25,25 +23,6 @@ def api(serving_settings, champion_bucket, api_port):
 @pytest.fixture
 def pages_url(all_pages_url, api):
     return all_pages_url
-
-
-@pytest.fixture
-def page(browser, pages_url):
-    page = opened(browser, pages_url)
-    yield page
-    page.context.close()
-
-
-@pytest.fixture
-def rows(database_url):
-    engine = create_engine(database_url)
-
-    def ask(query: str, **values):
-        with engine.connect() as connection:
-            return connection.execute(text(query), values).all()
-
-    yield ask
-    engine.dispose()
 
 
 def shown_id(page: Page) -> str:

@@ -2,14 +2,11 @@
 
 import pytest
 from playwright.sync_api import Page, expect
-from sqlalchemy import create_engine, text
 
 from brain_core.client import BrainClient
-from tests.fixtures_browser import all_pages_url, api_port, opened, serious
+from tests.fixtures_browser import opened, serious
 from tests.fixtures_bundle import publish_bundle, slice_jpeg
 from tests.fixtures_serving import ADMIN_KEY, READER_KEY, changed, running_api, wait_until
-
-__all__ = ["all_pages_url", "api_port"]
 
 pytestmark = pytest.mark.needs_browser
 
@@ -21,22 +18,8 @@ def api(serving_settings, champion_bucket, api_port):
 
 
 @pytest.fixture
-def page(browser, all_pages_url, api):
-    page = opened(browser, all_pages_url)
-    yield page
-    page.context.close()
-
-
-@pytest.fixture
-def states(database_url):
-    engine = create_engine(database_url)
-
-    def ask() -> list[str]:
-        with engine.connect() as connection:
-            return sorted(connection.execute(text("SELECT review_state FROM feedback")).scalars())
-
-    yield ask
-    engine.dispose()
+def states(rows):
+    return lambda: sorted(state for (state,) in rows("SELECT review_state FROM feedback"))
 
 
 def correct(url: str, count: int) -> None:
@@ -57,14 +40,16 @@ def test_browser_reviewer_decides_with_the_keyboard(page, api, states):
     correct(api, 3)
     unlock(page, "Review")
     expect(page.get_by_text("1 of 3")).to_be_visible()
+    # The shortcut works from when its button is there.
+    expect(page.get_by_role("button", name="Accept")).to_be_enabled()
     assert states() == ["pending", "pending", "pending"]
 
     page.keyboard.press("a")
-    wait_until(lambda: "accepted" in states())
+    wait_until(lambda: "accepted" in states(), 30)
     expect(page.get_by_text("1 of 2").or_(page.get_by_text("2 of 3")).first).to_be_visible()
     page.keyboard.press("x")
 
-    wait_until(lambda: states() == ["accepted", "pending", "rejected"])
+    wait_until(lambda: states() == ["accepted", "pending", "rejected"], 30)
     expect(page.get_by_text("a retraining starts when more than 50 do")).to_be_visible()
 
 

@@ -1,6 +1,5 @@
 import pytest
 
-from brain_core.client import BrainClient
 from brain_core.errors import ConsentRefused, ServiceUnavailable, TooManyRequests
 from dashboard import batch
 from dashboard.batch import work_off
@@ -9,12 +8,6 @@ from dashboard.uploads import Upload, Uploads
 from tests.fixtures_dashboard import created, problem
 
 GOOD = (201, created().model_dump_json().encode())
-
-
-@pytest.fixture
-def client(api_address):
-    with BrainClient(api_address, timeout_s=5) as client:
-        yield client
 
 
 @pytest.fixture
@@ -77,20 +70,17 @@ def test_service_that_stays_full_is_told_and_what_is_done_stays(client, uploads,
     assert len(uploads.waiting()) == 2
 
 
-def test_wait_that_is_too_long_is_left_to_the_reader(client, uploads, scripted_api, naps):
-    scripted_api.answers["POST predictions"] = problem("rate-limited", 429)
-    scripted_api.retry_after_s = 600
+@pytest.mark.parametrize(
+    ("slug", "status", "retry_after_s", "error"),
+    [("rate-limited", 429, 600, TooManyRequests), ("model-unavailable", 503, 5, ServiceUnavailable)],
+)
+def test_long_wait_and_missing_model_are_left_to_the_reader(
+    client, uploads, scripted_api, naps, slug, status, retry_after_s, error
+):
+    scripted_api.answers["POST predictions"] = problem(slug, status)
+    scripted_api.retry_after_s = retry_after_s
 
-    with pytest.raises(TooManyRequests):
-        work_off(client, uploads, "1", lambda *_: None)
-    assert naps == []
-
-
-def test_missing_model_is_not_waited_for(client, uploads, scripted_api, naps):
-    scripted_api.answers["POST predictions"] = problem("model-unavailable", 503)
-    scripted_api.retry_after_s = 5
-
-    with pytest.raises(ServiceUnavailable):
+    with pytest.raises(error):
         work_off(client, uploads, "1", lambda *_: None)
     assert naps == []
     assert len(uploads.waiting()) == 3

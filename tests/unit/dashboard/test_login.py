@@ -34,6 +34,16 @@ def test_reader_who_has_not_logged_in_sees_only_the_way_to_do_so(app):
     assert not app.exception
 
 
+def test_provider_that_is_not_wholly_set_is_told_at_the_click(app):
+    app.secrets["auth"] = {"client_id": "brain-assets"}
+    app.run()
+
+    app.button[0].click().run()
+
+    assert any("STREAMLIT_SECRETS_FILES" in text for text in alerts(app))
+    assert not app.exception
+
+
 def test_login_without_a_provider_is_told_and_shows_no_page(app):
     app.run()
 

@@ -8,12 +8,6 @@ from dashboard.outcomes import Answer, Failure, Refusal, ask, content_hash, with
 from tests.fixtures_dashboard import PREDICTION_ID, problem
 
 
-@pytest.fixture
-def client(api_address):
-    with BrainClient(api_address, timeout_s=5) as client:
-        yield client
-
-
 def test_pictures_come_when_they_are_asked_for(client):
     outcome = ask(client, b"slice", "1")
     assert isinstance(outcome, Answer)

@@ -1,24 +1,16 @@
 import pytest
 
-from brain_core.client import BrainClient
 from brain_core.contracts import SimilarImages
 from brain_core.errors import ServiceUnavailable
 from dashboard import review_desk
 from dashboard.review_desk import ACCEPTED, CHANGED, GONE, Shown
-from tests.fixtures_admin import SECOND_ID, answer, answers_of_an_admin, queue, review_item, reviewed
+from tests.fixtures_admin import SECOND_ID, answer, queue, review_item, reviewed
 from tests.fixtures_dashboard import PREDICTION_ID, problem
 
 
 @pytest.fixture
-def client(scripted_api, api_address):
-    answers_of_an_admin(scripted_api)
-    with BrainClient(api_address) as client:
-        yield client
-
-
-@pytest.fixture
-def desk(client):
-    return review_desk.fetch_desk(client, Shown(review_state="pending"))
+def desk(admin):
+    return review_desk.fetch_desk(admin, Shown(review_state="pending"))
 
 
 def test_desk_is_a_part_of_the_queue(desk):
@@ -27,9 +19,9 @@ def test_desk_is_a_part_of_the_queue(desk):
     assert desk.item == desk.items[0]
 
 
-def test_empty_desk_has_nothing_to_look_at(client, scripted_api):
+def test_empty_desk_has_nothing_to_look_at(admin, scripted_api):
     scripted_api.answers["GET feedback"] = queue()
-    desk = review_desk.fetch_desk(client, Shown())
+    desk = review_desk.fetch_desk(admin, Shown())
 
     desk.step(1)
 
@@ -43,8 +35,8 @@ def test_steps_hold_at_the_ends(desk):
     assert desk.place == 1
 
 
-def test_decision_stays_on_the_desk_and_the_next_open_one_follows(client, desk):
-    assert review_desk.decide(client, desk, desk.items[0], ACCEPTED, None) == ACCEPTED
+def test_decision_stays_on_the_desk_and_the_next_open_one_follows(admin, desk):
+    assert review_desk.decide(admin, desk, desk.items[0], ACCEPTED, None) == ACCEPTED
     desk.go_on()
 
     assert desk.items[0].review_state == ACCEPTED
@@ -52,17 +44,17 @@ def test_decision_stays_on_the_desk_and_the_next_open_one_follows(client, desk):
     assert [item.prediction_id for item in desk.open_items] == [SECOND_ID]
 
 
-def test_after_the_last_one_the_open_ones_before_it_follow(client, desk, scripted_api):
+def test_after_the_last_one_the_open_ones_before_it_follow(admin, desk, scripted_api):
     desk.step(1)
     scripted_api.answers["PUT review"] = answer(reviewed(ACCEPTED, prediction_id=SECOND_ID))
-    review_desk.decide(client, desk, desk.items[1], ACCEPTED, None)
+    review_desk.decide(admin, desk, desk.items[1], ACCEPTED, None)
 
     desk.go_on()
 
     assert desk.place == 0
 
 
-def test_where_nothing_is_open_the_place_stays(client, desk):
+def test_where_nothing_is_open_the_place_stays(admin, desk):
     for item in desk.items:
         desk.decided.add(item.prediction_id)
     desk.step(1)
@@ -73,41 +65,41 @@ def test_where_nothing_is_open_the_place_stays(client, desk):
     assert desk.open_items == []
 
 
-def test_changed_feedback_takes_the_place_of_the_old_and_stays_open(client, desk, scripted_api):
+def test_changed_feedback_takes_the_place_of_the_old_and_stays_open(admin, desk, scripted_api):
     scripted_api.answers["PUT review"] = problem("feedback-changed", 409)
     scripted_api.answers["GET feedback"] = queue(review_item(revision=2, corrected_class="meningioma"))
 
-    assert review_desk.decide(client, desk, desk.items[0], ACCEPTED, None) == CHANGED
+    assert review_desk.decide(admin, desk, desk.items[0], ACCEPTED, None) == CHANGED
 
     assert (desk.items[0].revision, desk.items[0].corrected_class) == (2, "meningioma")
     assert desk.changed == {PREDICTION_ID}
     assert len(desk.open_items) == 2
 
 
-def test_changed_feedback_that_is_nowhere_was_erased(client, desk, scripted_api):
+def test_changed_feedback_that_is_nowhere_was_erased(admin, desk, scripted_api):
     scripted_api.answers["PUT review"] = problem("feedback-changed", 409)
     scripted_api.answers["GET feedback"] = queue()
 
-    assert review_desk.decide(client, desk, desk.items[0], ACCEPTED, None) == GONE
+    assert review_desk.decide(admin, desk, desk.items[0], ACCEPTED, None) == GONE
     assert desk.gone == {PREDICTION_ID}
 
 
-def test_failure_decides_nothing(client, desk, scripted_api):
+def test_failure_decides_nothing(admin, desk, scripted_api):
     scripted_api.answers["PUT review"] = problem("database-unavailable", 503)
 
     with pytest.raises(ServiceUnavailable):
-        review_desk.decide(client, desk, desk.items[0], ACCEPTED, None)
+        review_desk.decide(admin, desk, desk.items[0], ACCEPTED, None)
 
     assert len(desk.open_items) == 2
 
 
-def test_number_that_waits_is_fetched_again_or_stays(client, desk, scripted_api):
+def test_number_that_waits_is_fetched_again_or_stays(admin, desk, scripted_api):
     scripted_api.answers["GET feedback"] = queue(waiting_images=18)
-    review_desk.count_again(client, desk)
+    review_desk.count_again(admin, desk)
     assert desk.waiting_images == 18
     scripted_api.answers["GET feedback"] = problem("database-unavailable", 503)
 
-    review_desk.count_again(client, desk)
+    review_desk.count_again(admin, desk)
 
     assert desk.waiting_images == 18
 
