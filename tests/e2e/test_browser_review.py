@@ -1,10 +1,12 @@
 """A reviewer in a real Chromium against the running platform; in the order of the file."""
 
+import contextlib
+
 import pytest
 from playwright.sync_api import Page, expect
 
 from brain_core.client import BrainClient
-from brain_core.errors import AccessRefused
+from brain_core.errors import AccessRefused, AlreadyErased
 from brain_core.keys import KeyGrant, KeyStore, scopes_of
 from brain_core.labels import CLASSES
 from tests.e2e.test_platform import NEW_SAMPLE, eventually, rows
@@ -44,13 +46,15 @@ def unlock(page: Page, name: str, key: str) -> None:
 
 @pytest.fixture
 def corrected(platform: RunningPlatform):
-    """The newest feedback: a correction to another class, and the client that gave it."""
+    """The newest feedback, a correction to another class; erased in the end, since other tests count corrections."""
     image = NEW_SAMPLE.list()[3]
     api = platform.api
     created = api.predict(NEW_SAMPLE.read(image), consent=True)
     other = next(name for name in CLASSES if name != created.predicted_class)
     api.feedback(created.id, created.access_token, other)
-    return created
+    yield created
+    with contextlib.suppress(AlreadyErased):
+        api.erase(created.id, created.access_token)
 
 
 @pytest.fixture(scope="module")
