@@ -2,6 +2,9 @@
 PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3; do $$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' 2>/dev/null && { echo $$p; break; }; done)
 UV := .tools/bin/uv
 export UV_PYTHON_DOWNLOADS = never
+# Each process would compile TensorFlow's sources again, which takes half a minute.
+unexport PYTHONDONTWRITEBYTECODE
+TEST_PROCESSES ?= 2
 
 .PHONY: help install up test check fix bench images
 help: ## Show the commands
@@ -15,7 +18,7 @@ up: install ## Start the whole platform until Ctrl-C
 	$(UV) run --no-sync brain up
 test: install ## Run all tests (REQUIRE=all: a part that is missing is a failure)
 	$(UV) run --no-sync python -m tests.requirements
-	$(UV) run --no-sync pytest
+	$(UV) run --no-sync pytest -n $(TEST_PROCESSES) --dist loadgroup --no-loadscope-reorder --durations=25
 check: install ## Lint, format, types, import directions
 	$(UV) run --no-sync ruff check . && $(UV) run --no-sync ruff format --check . && $(UV) run --no-sync mypy && $(UV) run --no-sync lint-imports
 fix: install ## Format and mend what can be mended

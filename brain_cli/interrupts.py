@@ -1,6 +1,8 @@
 """Ctrl-C and the signals that ask a process to end, so that whatever was started is stopped in order."""
 
+import os
 import signal
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -9,6 +11,8 @@ from typing import NoReturn
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _SHELL_OFFSET = 128
+_AGAIN_S = 0.05
+"""Until a signal whose exception was lost is sent again: by then Python has left the place that lost it."""
 
 
 class StopRequested(KeyboardInterrupt):
@@ -34,6 +38,8 @@ def stop_on_signals(on_repeat: Callable[[], None]) -> Iterator[None]:
 
     A signal that was ignored from the start (`nohup`, `&` in a script) stays ignored, but an ignored SIGINT is not
     handed down to what is started meanwhile. For the main thread only.
+
+    Where Python drops the exception, the signal is sent once more.
     """
     is_stopping = False
 
@@ -45,6 +51,10 @@ def stop_on_signals(on_repeat: Callable[[], None]) -> Iterator[None]:
         is_stopping = True
         _raise(number)
 
+    def forget() -> None:
+        nonlocal is_stopping
+        is_stopping = False
+
     former = {number: signal.getsignal(number) for number in SIGNALS}
     for number, handler in former.items():
         if handler is not signal.SIG_IGN:
@@ -53,10 +63,36 @@ def stop_on_signals(on_repeat: Callable[[], None]) -> Iterator[None]:
             # Dagster's code server treats SIGTERM as it found SIGINT: it could only be killed.
             signal.signal(number, _ignore)
     try:
-        yield
+        with _sent_again_where_dropped(forget):
+            yield
     finally:
         for number, handler in former.items():
             signal.signal(number, handler)
+
+
+@contextmanager
+def _sent_again_where_dropped(on_dropped: Callable[[], None]) -> Iterator[None]:
+    """Send a signal again whose `StopRequested` came up in `__del__` or a callback of the garbage collector.
+
+    Python drops exceptions there, and a stop that was asked for must not be lost: "Note on Signal Handlers and
+    Exceptions" in https://docs.python.org/3/library/signal.html.
+    """
+    timers: list[threading.Timer] = []
+
+    def look(dropped: "sys.UnraisableHookArgs") -> None:
+        if isinstance(dropped.exc_value, StopRequested):
+            on_dropped()
+            timers.append(_sent_later(dropped.exc_value.number))
+        else:
+            former(dropped)
+
+    former, sys.unraisablehook = sys.unraisablehook, look
+    try:
+        yield
+    finally:
+        sys.unraisablehook = former
+        for timer in timers:
+            timer.cancel()
 
 
 @contextmanager
@@ -84,6 +120,13 @@ def held_back() -> Iterator[None]:
 
 def _ignore(_number: int, _frame: FrameType | None) -> None:
     """Unlike SIG_IGN, a handler is not inherited."""
+
+
+def _sent_later(number: int) -> threading.Timer:
+    timer = threading.Timer(_AGAIN_S, os.kill, (os.getpid(), number))
+    timer.daemon = True
+    timer.start()
+    return timer
 
 
 def _raise(number: int) -> NoReturn:

@@ -26,6 +26,9 @@ pytest_plugins = [
     "tests.fixtures_serving",
 ]
 
+# pytest-xdist sets it for its workers; a console that is made meanwhile would keep that width.
+os.environ.pop("COLUMNS", None)
+
 
 @pytest.fixture(scope="session", autouse=True)
 def _usual_signals() -> None:
@@ -85,6 +88,20 @@ def database_url(_migrated_url: str) -> str:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Put together what shares a process, and leave out what needs real MRI where there is none."""
+    for item in items:
+        item.add_marker(pytest.mark.xdist_group(_group(item)))
+    _without_real_data(config, items)
+
+
+def _group(item: pytest.Item) -> str:
+    """Tests of a group run in one process, in the order of the files: all on the session's platform, else a file's."""
+    path = item.path.relative_to(item.config.rootpath)
+    has_own_platform = hasattr(item.module, "platform")
+    return "platform" if "e2e" in path.parts and not has_own_platform else path.as_posix()
+
+
+def _without_real_data(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Tests on real MRI run only where `BRAIN_TEST_DATA` names the folder; otherwise they are deselected."""
     if os.environ.get("BRAIN_TEST_DATA"):
         return

@@ -3,6 +3,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 
 import pytest
 
@@ -46,6 +47,36 @@ def test_a_second_signal_does_not_disturb_the_end():
         send(signal.SIGINT)
         send(signal.SIGTERM)
     assert repeats == ["again", "again"]
+
+
+class Interrupted:
+    """Someone presses Ctrl-C just while it is thrown away, where Python drops exceptions."""
+
+    def __del__(self):
+        send(signal.SIGINT)
+
+
+def test_a_signal_that_comes_where_python_drops_exceptions_is_not_lost():
+    def wait() -> None:
+        Interrupted()
+        time.sleep(5)
+
+    with pytest.raises(StopRequested), stop_on_signals(lambda: None):
+        wait()
+
+
+def test_other_dropped_exceptions_are_told_as_ever(monkeypatch):
+    told: list[type[BaseException]] = []
+    monkeypatch.setattr(sys, "unraisablehook", lambda dropped: told.append(dropped.exc_type))
+
+    class Broken:
+        def __del__(self):
+            raise ValueError
+
+    with stop_on_signals(lambda: None):
+        Broken()
+    Broken()
+    assert told == [ValueError, ValueError]
 
 
 def test_the_former_handlers_come_back():
