@@ -24,9 +24,9 @@ def results() -> None:
     held = session.uploads()
     if len(held.items) > 1 and held.outcomes:
         _overview()
-        _chooser()
-    chosen = st.session_state.get("chosen")
-    content = chosen if chosen in held.outcomes else next(iter(held.settled()), None)
+        content = _chosen()
+    else:
+        content = next(iter(held.settled()), None)
     if content is not None:
         result_card(content)
 
@@ -67,13 +67,14 @@ def _to_take_home() -> list[tuple[str, Outcome]]:
     return [(held.items[content].name, held.outcomes[content]) for content in shown]
 
 
-def _chooser() -> None:
+def _chosen() -> str | None:
+    """Let the reader filter and choose; the content of the chosen image, None where there is none of the kind."""
     held = session.uploads()
     kind = _KINDS[st.segmented_control("Show", list(_KINDS), default="All", key="shown-kind", required=True) or "All"]
     contents = [each for each in held.settled() if kind is None or isinstance(held.outcomes[each], kind)]
     if not contents:
         st.caption("There are none of this kind.")
-        return
+        return None
     if st.session_state.get("chosen") not in contents:
         st.session_state.chosen = contents[0]
     place = contents.index(st.session_state.chosen)
@@ -83,6 +84,7 @@ def _chooser() -> None:
         st.selectbox("Image", contents, key="chosen-image", format_func=names.__getitem__, on_change=_take_choice)
         _step("Previous", "arrow_back", contents[max(0, place - 1)])
         _step("Next", "arrow_forward", contents[min(len(contents) - 1, place + 1)])
+    return str(st.session_state.chosen)
 
 
 def _step(label: str, icon: str, target: str) -> None:

@@ -40,6 +40,13 @@ def test_image_is_chosen_by_its_name(page):
     assert next(button.disabled for button in page.button if button.label == "Next")
 
 
+def test_filter_that_nothing_passes_shows_no_image(page):
+    page.segmented_control(key="shown-kind").set_value("Not readable").run()
+
+    assert "There are none of this kind." in [caption.value for caption in page.caption]
+    assert "The model says" not in said(page)
+
+
 def test_answers_that_are_still_to_be_labelled_are_in_no_table(page):
     page.toggle(key="label-first").set_value(True).run()
 
