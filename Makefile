@@ -18,7 +18,7 @@ up: install ## Start the whole platform until Ctrl-C
 	$(UV) run --no-sync brain up
 test: install ## Run all tests (REQUIRE=all: a part that is missing is a failure)
 	$(UV) run --no-sync python -m tests.requirements
-	$(UV) run --no-sync pytest -n $(TEST_PROCESSES) --dist loadgroup --no-loadscope-reorder --durations=25
+	$(UV) run --no-sync pytest -n $(TEST_PROCESSES) --no-loadscope-reorder --durations=25
 check: install ## Lint, format, types, import directions
 	$(UV) run --no-sync ruff check . && $(UV) run --no-sync ruff format --check . && $(UV) run --no-sync mypy && $(UV) run --no-sync lint-imports
 fix: install ## Format and mend what can be mended

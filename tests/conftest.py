@@ -5,9 +5,11 @@ import signal
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sqlalchemy import create_engine, text
+from xdist.scheduler import LoadScopeScheduling
 
 from brain_core.database import upgrade_database
 from brain_core.settings import PREFIX, sqlalchemy_url
@@ -25,6 +27,8 @@ pytest_plugins = [
     "tests.fixtures_pretrained",
     "tests.fixtures_serving",
 ]
+
+PLATFORM_TESTS = "tests/e2e/"
 
 # pytest-xdist sets it for its workers; a console that is made meanwhile would keep that width.
 os.environ.pop("COLUMNS", None)
@@ -87,21 +91,20 @@ def database_url(_migrated_url: str) -> str:
     return _migrated_url
 
 
+class FileScheduling(LoadScopeScheduling):
+    """Tests of a file run in one process, in their order; so do all on the whole platform, which is started once."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return PLATFORM_TESTS if nodeid.startswith(PLATFORM_TESTS) else nodeid.split("::", 1)[0]
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> FileScheduling:
+    """How the tests are divided among processes, where there are several."""
+    return FileScheduling(config, log)
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Put together what shares a process, and leave out what needs real MRI where there is none."""
-    for item in items:
-        item.add_marker(pytest.mark.xdist_group(_group(item)))
-    _without_real_data(config, items)
-
-
-def _group(item: pytest.Item) -> str:
-    """Tests of a group run in one process, in the order of the files: all on the session's platform, else a file's."""
-    path = item.path.relative_to(item.config.rootpath)
-    has_own_platform = hasattr(item.module, "platform")
-    return "platform" if "e2e" in path.parts and not has_own_platform else path.as_posix()
-
-
-def _without_real_data(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Tests on real MRI run only where `BRAIN_TEST_DATA` names the folder; otherwise they are deselected."""
     if os.environ.get("BRAIN_TEST_DATA"):
         return
