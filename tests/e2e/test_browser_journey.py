@@ -64,9 +64,8 @@ def test_browser_page_opens_without_an_error_and_carries_the_notice(page, name):
     page.get_by_role("link", name=name).click()
     expect(page.get_by_role("heading", name=name, level=1)).to_be_visible()
     page.wait_for_timeout(3000)
-    expect(page.get_by_text("research and education only").first).to_be_visible()
+    expect(page.get_by_text(NOTICE).first).to_be_visible()
     assert page.locator("[data-testid=stException]").count() == 0
-    assert NOTICE
     keep_picture(page, name.lower())
 
 
