@@ -84,7 +84,7 @@ def _chosen() -> str | None:
         st.selectbox("Image", contents, key="chosen-image", format_func=names.__getitem__, on_change=_take_choice)
         _step("Previous", "arrow_back", contents[max(0, place - 1)])
         _step("Next", "arrow_forward", contents[min(len(contents) - 1, place + 1)])
-    return str(st.session_state.chosen)
+    return contents[place]
 
 
 def _step(label: str, icon: str, target: str) -> None:

@@ -1,5 +1,6 @@
 """Fixtures that every kind of test shares."""
 
+import gc
 import os
 import signal
 import tempfile
@@ -9,7 +10,7 @@ from typing import Any
 
 import pytest
 from sqlalchemy import create_engine, text
-from xdist.scheduler import LoadScopeScheduling
+from xdist.scheduler import LoadFileScheduling
 
 from brain_core.database import upgrade_database
 from brain_core.settings import PREFIX, sqlalchemy_url
@@ -55,6 +56,17 @@ def bucket(tmp_path: Path) -> LocalBucket:
     return LocalBucket(tmp_path / "bucket")
 
 
+@pytest.fixture(scope="module")
+def spared_heap() -> None:
+    """Nothing that is there when a module's tests begin is collected any more.
+
+    Streamlit clears Keras's session at every run of a page when some test has imported Keras, which collects garbage:
+    among gigabytes of graphs that tests of the model left, that takes seconds.
+    """
+    gc.collect()
+    gc.freeze()
+
+
 @pytest.fixture(scope="session")
 def postgres_url() -> Iterator[str]:
     """A real PostgreSQL for the session, on a Unix socket in a short path."""
@@ -91,11 +103,11 @@ def database_url(_migrated_url: str) -> str:
     return _migrated_url
 
 
-class FileScheduling(LoadScopeScheduling):
+class FileScheduling(LoadFileScheduling):
     """Tests of a file run in one process, in their order; so do all on the whole platform, which is started once."""
 
     def _split_scope(self, nodeid: str) -> str:
-        return PLATFORM_TESTS if nodeid.startswith(PLATFORM_TESTS) else nodeid.split("::", 1)[0]
+        return PLATFORM_TESTS if nodeid.startswith(PLATFORM_TESTS) else str(super()._split_scope(nodeid))
 
 
 @pytest.hookimpl(optionalhook=True)

@@ -1,13 +1,11 @@
 """The pages as Streamlit's AppTest runs them, and a small HTTP server that answers what a test tells it."""
 
-import gc
 import json
 import logging
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from functools import cache
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -165,24 +163,9 @@ def api_address(scripted_api: ScriptedApi) -> Iterator[str]:
         yield url
 
 
-@cache
-def _spare_the_heap(module: str) -> None:
-    """Once a module: what is there is collected no more.
-
-    Streamlit clears Keras's session at every run of a script when some test has imported Keras, which collects
-    garbage: among gigabytes of graphs that tests of the model left, that takes seconds.
-    """
-    del module
-    gc.collect()
-    gc.freeze()
-
-
 @pytest.fixture
-def open_page(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, request: pytest.FixtureRequest
-) -> Iterator[PagesFactory]:
+def open_page(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, spared_heap: None) -> Iterator[PagesFactory]:
     """Opens a view in the whole app: `open_page("logs", BRAIN_…="…")`; home is `tmp_path / "home"`."""
-    _spare_the_heap(request.module.__name__)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("BRAIN_HOME", str(tmp_path / "home"))
     monkeypatch.setenv("BRAIN_DASHBOARD__API_URL", "http://127.0.0.1:9")
