@@ -3,6 +3,8 @@
 Pictures are float32 (`SIZE`, `SIZE`) in about [0, 1]; positions and lengths are in half images from the centre.
 """
 
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -10,10 +12,28 @@ from numpy.random import Generator
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFilter
 
+from brain_core.cores import usable_cores
+from brain_core.imaging import resize
+
 SIZE = 160
 Floats = NDArray[Any]
 
 Y, X = np.mgrid[-1 : 1 : SIZE * 1j, -1 : 1 : SIZE * 1j].astype(np.float32)
+
+
+def drawn(count: int, size: int, draw: Callable[[int], NDArray[np.uint8]]) -> NDArray[np.uint8]:
+    """Pictures, uint8 (count, size, size, 1), made on all cores.
+
+    Args:
+        count: how many.
+        size: their height and width.
+        draw: makes the picture of an index, uint8 of any size, and depends on nothing that another call changes.
+    """
+    pictures = np.empty((count, size, size, 1), np.uint8)
+    with ThreadPoolExecutor(usable_cores()) as executor:
+        for index, picture in enumerate(executor.map(draw, range(count))):
+            pictures[index, ..., 0] = resize(picture, size)
+    return pictures
 
 
 def smooth(rng: Generator, cells: int) -> Floats:

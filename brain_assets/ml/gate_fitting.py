@@ -4,6 +4,7 @@ Training images and what is made teach the trees; images that the judging trees 
 Known CT among the images is no example of what passes but of what is refused. See docs/decisions/0008-upload-gate.md.
 """
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -15,6 +16,7 @@ from brain_assets.ml.gate_negatives import make_negatives
 from brain_assets.ml.gate_trees import TreeConfig, fit_trees
 from brain_assets.ml.statistics import stacked_histograms
 from brain_assets.ml.tomograms import is_tomogram
+from brain_core.cores import usable_cores
 from brain_core.descriptors import detail, thumbnail
 from brain_core.errors import TrainingError
 from brain_core.gate import Comparison, Gate, KnownImages, Trees
@@ -104,9 +106,9 @@ def build_gate(statistics: pd.DataFrame, splits: pd.DataFrame, config: GateConfi
     describe = _Describer(known, components[chosen])
     lessons = _lessons(_enlarged(fines), components, describe, config)
     lessons = replace(lessons, negatives=_with_tomograms(lessons.negatives, tomograms, describe, config))
-    trees = fit_trees(lessons.positives, lessons.negatives, config.trees)
+    trees, unseen_scores = _fitted(lessons, config)
     validation = _enlarged(_details(_representatives(table, "validation", config)))
-    limit = _limit(lessons, validation, _Judge(trees, describe), config)
+    limit = _limit(unseen_scores, validation, _Judge(trees, describe), config)
     return Gate(known, trees, float(1 / (1 + np.exp(-limit))))
 
 
@@ -189,13 +191,13 @@ class _Judge:
         return self.trees.log_odds(self.describe(images)) if len(images) else np.empty(0, np.float32)
 
 
-def _limit(lessons: _Lessons, validation: Images, judge: _Judge, config: GateConfig) -> float:
+def _limit(unseen_scores: Floats, validation: Images, judge: _Judge, config: GateConfig) -> float:
     """Log-odds below which there are no more groups, and varied validation images, than the configuration allows.
 
     The validation images alone are too few to tell how low a slice may score: the training images join them, each
     judged by trees that saw nothing of its patient.
     """
-    limits = [np.quantile(np.concatenate([judge(validation), _unseen_scores(lessons, config)]), config.refused)]
+    limits = [np.quantile(np.concatenate([judge(validation), unseen_scores]), config.refused)]
     if len(validation):
         varied = vary_heads(validation, STRONG, np.random.default_rng([config.seed, 2]))
         limits.append(np.quantile(judge(varied), config.refused_strongly))
@@ -203,14 +205,19 @@ def _limit(lessons: _Lessons, validation: Images, judge: _Judge, config: GateCon
     return float(min(0.0, *limits))
 
 
-def _unseen_scores(lessons: _Lessons, config: GateConfig) -> Floats:
-    """Log-odds of the training images from trees that were taught without their components: float32 (N,)."""
+def _fitted(lessons: _Lessons, config: GateConfig) -> tuple[Trees, Floats]:
+    """The trees, and the training images' log-odds from others that were taught without their components: (N,)."""
     distinct, codes = np.unique(lessons.components, return_inverse=True)
     fold = np.random.default_rng([config.seed, 3]).permutation(len(distinct))[codes] % config.folds
+
+    def fit(taught: NDArray[np.bool_]) -> Trees:
+        return fit_trees(lessons.positives[taught], lessons.negatives, config.trees)
+
+    # scikit-learn lets go of the interpreter's lock while it grows a tree.
+    with ThreadPoolExecutor(usable_cores()) as executor:
+        trees, *others = executor.map(fit, [fold >= 0, *(fold != number for number in range(config.folds))])
     scores = np.empty(lessons.images, np.float32)
-    for number in range(config.folds):
+    for number, judge in enumerate(others):
         asked = np.flatnonzero(fold[: lessons.images] == number)
-        if len(asked):
-            trees = fit_trees(lessons.positives[fold != number], lessons.negatives, config.trees)
-            scores[asked] = trees.log_odds(lessons.positives[asked])
-    return scores
+        scores[asked] = judge.log_odds(lessons.positives[asked])
+    return trees, scores

@@ -13,7 +13,7 @@ from numpy.random import Generator
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
-from brain_assets.ml.gate_canvas import SIZE, Floats, scanned
+from brain_assets.ml.gate_canvas import SIZE, Floats, drawn, scanned
 from brain_assets.ml.phantoms import draw_slice
 from brain_assets.ml.variation import VariationConfig, vary
 from brain_core.imaging import resize
@@ -81,16 +81,12 @@ def _marked(picture: NDArray[np.uint8], rng: Generator) -> NDArray[np.uint8]:
 
 def drawn_heads(count: int, size: int) -> Images:
     """Heads as in the sample, but other ones: uint8 (count, size, size, 1)."""
-    drawn = [resize(draw_slice(index, PHANTOM_SEED), size) for index in range(count)]
-    return np.stack(drawn)[..., np.newaxis] if drawn else np.empty((0, size, size, 1), np.uint8)
+    return drawn(count, size, lambda index: draw_slice(index, PHANTOM_SEED))
 
 
 def stripped_heads(count: int, size: int, seed: int = 0) -> Images:
     """Slices of the template's brain in three planes, with the contrast of random sequences."""
-    heads = np.empty((count, size, size, 1), np.uint8)
-    for index in range(count):
-        heads[index, ..., 0] = resize(_stripped(np.random.default_rng([seed, index])), size)
-    return heads
+    return drawn(count, size, lambda index: _stripped(np.random.default_rng([seed, index])))
 
 
 def _stripped(rng: Generator) -> NDArray[np.uint8]:

@@ -13,7 +13,7 @@ from numpy.random import Generator
 from numpy.typing import NDArray
 from PIL import Image, ImageFilter
 
-from brain_assets.ml.gate_canvas import SIZE, Floats, blob, fractal, paint, scanned, smooth, stretched
+from brain_assets.ml.gate_canvas import SIZE, Floats, blob, drawn, fractal, paint, scanned, smooth, stretched
 from brain_assets.ml.gate_drawings import DRAWINGS, page
 from brain_assets.ml.gate_tomograms import depth_below_rim, head_tomogram
 from brain_core.imaging import resize
@@ -185,12 +185,12 @@ def make_negatives(heads: Images, count: int, seed: int = 0) -> tuple[Images, li
     shares = np.array([WEIGHTS.get(kind, 1.0) for kind in makers])
     rng = np.random.default_rng([seed, 0])
     kinds = [str(kind) for kind in rng.choice(list(makers), count, p=shares / shares.sum())]
-    size = heads.shape[1]
-    pictures = np.empty((count, size, size, 1), np.uint8)
-    for index, kind in enumerate(kinds):
+
+    def draw(index: int) -> Images:
         own = np.random.default_rng([seed, 1, index])
-        pictures[index, ..., 0] = resize(_finished(makers[kind](own), own), size)
-    return pictures, kinds
+        return _finished(makers[kinds[index]](own), own)
+
+    return drawn(count, heads.shape[1], draw), kinds
 
 
 def _makers(heads: Images) -> dict[str, Callable[[Generator], Floats]]:
