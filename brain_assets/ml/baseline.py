@@ -15,7 +15,7 @@ from brain_assets.ml.evaluation import BATCH, Answers, JudgedModel, Predictor
 from brain_assets.ml.evaluation_report import FIGURES_FILE, judged_charts
 from brain_assets.ml.metrics_table import BASELINE as ROLE
 from brain_assets.ml.metrics_table import ROLE_TAG
-from brain_assets.ml.model import BASELINE, architecture_of, build_model
+from brain_assets.ml.model import BASELINE, build_model
 from brain_assets.ml.training_data import class_weights
 from brain_core.errors import TrainingError
 
@@ -71,7 +71,8 @@ def train_baseline(
         keras.optimizers.Adam(config.learning_rate, beta_1=config.beta_1, beta_2=config.beta_2),
         keras.losses.SparseCategoricalCrossentropy(from_logits=True),
         metrics=["accuracy"],
-        jit_compile=architecture_of(BASELINE).is_compiled,
+        # XLA takes ten seconds to compile, and a step then takes longer than without it.
+        jit_compile=False,
     )
     watch = keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: _told(on_epoch, epoch + 1, logs))
     trained.fit(_batches(images, config), epochs=config.epochs, callbacks=[watch], verbose=0)

@@ -28,21 +28,18 @@ class Architecture:
 
     Attributes:
         build: makes it for a height and width in pixels.
-        is_compiled: whether XLA makes its training faster: it takes ten seconds first, and makes depthwise convolutions
-            eight times slower.
         has_imagenet: whether `imagenet.initialise` knows weights for it.
     """
 
     build: Callable[[int], "keras.Model"]
-    is_compiled: bool = False
     has_imagenet: bool = False
 
 
 ARCHITECTURES: dict[str, Architecture] = {
     "twin_map": Architecture(networks.twin_map, has_imagenet=True),
     "lite0_map": Architecture(networks.lite0_map, has_imagenet=True),
-    "compact_cnn": Architecture(networks.compact_cnn, is_compiled=True),
-    BASELINE: Architecture(networks.original_cnn, is_compiled=True),
+    "compact_cnn": Architecture(networks.compact_cnn),
+    BASELINE: Architecture(networks.original_cnn),
 }
 
 

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from brain_assets.ml.checkpoints import Checkpoint, CheckpointStore, NoCheckpoints, assign, fits, values_of
 from brain_assets.ml.confidence import weighted_loss
 from brain_assets.ml.losses import cell_loss
-from brain_assets.ml.model import architecture_of, weights_bytes
+from brain_assets.ml.model import weights_bytes
 from brain_assets.ml.networks import mirror_averaged
 from brain_assets.ml.training_batches import BatchOptions, learning_heads, training_batches
 from brain_assets.ml.training_data import TrainingConfig, TrainingData
@@ -169,7 +169,8 @@ def _compiled(model: "keras.Model", config: TrainingConfig, steps: int) -> "kera
         {name: cell_loss if name.startswith("cells") else image_loss for name in heads},
         loss_weights={name: config.cell_weight if name.startswith("cells") else 1.0 for name in heads},
         metrics={name: ["accuracy"] for name in heads if name.startswith("logits")},
-        jit_compile=architecture_of(config.architecture).is_compiled,
+        # XLA takes ten seconds to compile, and a step then takes twice as long; of depthwise convolutions, eight times.
+        jit_compile=False,
     )
     return trained
 
