@@ -29,15 +29,11 @@ from rich.table import Table
 from serving_product import FORM, Stores, running_product, stores
 
 from brain_core.bundle import InferenceBundle, folder_files, load_files
-from brain_core.imaging import SIGNATURES, ImageLimits, decode, model_tensor
-from brain_core.outbox import ImageOutbox
-from brain_core.predictions import PredictionStore
-from brain_core.settings import Settings
+from brain_core.imaging import SIGNATURES, decode, model_tensor
+from brain_core.settings import load_settings
 from brain_core.threads import no_extra_threads
-from serving.champion import ChampionWatch
-from serving.judging import Judge
+from serving.deps import open_services
 from serving.predicting import Predictor
-from serving.shelf import ImageShelf
 from serving.uploads import Upload
 
 IMAGES = 200
@@ -107,13 +103,9 @@ def bare(model: InferenceBundle, data: bytes) -> None:
 @contextmanager
 def predictor(kept: Stores) -> Iterator[Predictor]:
     """The API's own, with one thread for the model."""
-    champion = ChampionWatch(kept.bucket, Settings().serving.champion_poll_s, 1)
-    champion.start()
-    try:
-        shelf = ImageShelf(kept.bucket, ImageOutbox(kept.engine))
-        yield Predictor(Judge(champion), shelf, PredictionStore(kept.engine), ImageLimits())
-    finally:
-        champion.stop()
+    settings = load_settings(home=kept.home, database={"url": kept.url}, serving={"threads": 1})
+    with open_services(settings, kept.engine) as services:
+        yield services.predictor
 
 
 def postgresql_s(kept: Stores) -> float:

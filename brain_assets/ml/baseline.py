@@ -71,7 +71,7 @@ def train_baseline(
         keras.optimizers.Adam(config.learning_rate, beta_1=config.beta_1, beta_2=config.beta_2),
         keras.losses.SparseCategoricalCrossentropy(from_logits=True),
         metrics=["accuracy"],
-        # XLA takes ten seconds to compile, and a step then takes longer than without it.
+        # XLA takes seconds to compile and makes no step faster.
         jit_compile=False,
     )
     watch = keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: _told(on_epoch, epoch + 1, logs))
