@@ -186,7 +186,8 @@ def judge_and_write(prepared: Prepared, bucket: LocalBucket, record: TrainedMode
     test = image_set(rows, bucket, bucket, prepared.annotations)
     known = KnownImages(prepared.splits, prepared.manifest, prepared.annotations)
     evaluated, _ = evaluate_model(record, weights, test, known, bucket)
-    inputs = BundleInputs(record, weights, evaluated, test, prepared.statistics, prepared.splits)
+    gate = build_gate(prepared.statistics, prepared.splits)
+    inputs = BundleInputs(record, weights, evaluated, test, prepared.statistics, prepared.splits, gate)
     exported = export_bundle(inputs)
     folder = PRETRAINED_FOLDER / BUNDLE_FOLDER
     folder.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,7 @@
-"""How assets keep their values in the bucket: tables as Parquet, images as shards, records as JSON; never pickle."""
+"""How assets keep their values in the bucket: never pickle.
+
+Tables as Parquet, images as shards, records as JSON, the upload gate as arrays.
+"""
 
 import hashlib
 import io
@@ -12,7 +15,8 @@ from numpy.typing import NDArray
 from pydantic import BaseModel
 
 from brain_assets.shards import ImageArray, read_images, write_images
-from brain_core.errors import StorageError
+from brain_core.errors import BundleError, StorageError
+from brain_core.gate import Gate
 from brain_core.settings import load_settings
 from brain_core.storage import Bucket, asset_key
 
@@ -85,7 +89,7 @@ class AssetStore:
         return key
 
     def read(self, asset: str, kind: type[Any]) -> Any:
-        """The value of an asset as `kind` (DataFrame, ImageSet or a pydantic model).
+        """The value of an asset as `kind` (DataFrame, ImageSet, Gate or a pydantic model).
 
         Raises:
             ObjectNotFound: the asset was never materialised.
@@ -97,7 +101,7 @@ class AssetStore:
         data = self._bucket.read(key)
         try:
             return _decoded(data, kind)
-        except (ValueError, KeyError, OSError) as exc:
+        except (ValueError, KeyError, OSError, BundleError) as exc:
             raise StorageError(f"{key} is damaged: {exc}. Materialise {asset} again.") from exc
 
     def read_former(self, asset: str, kind: type[Any]) -> Any | None:
@@ -134,6 +138,8 @@ def version_of(table: pd.DataFrame) -> str:
 def _extension(kind: type[Any]) -> str:
     if issubclass(kind, pd.DataFrame):
         return "parquet"
+    if issubclass(kind, Gate):
+        return "npz"
     if issubclass(kind, BaseModel):
         return "json"
     raise TypeError(f"Assets cannot keep values of type {kind.__name__}.")
@@ -144,6 +150,8 @@ def _encoded(value: Any) -> tuple[str, bytes]:
     buffer = io.BytesIO()
     if isinstance(value, pd.DataFrame):
         value.to_parquet(buffer, index=False)
+    elif isinstance(value, Gate):
+        buffer.write(value.to_bytes())
     else:
         buffer.write(value.model_dump_json(indent=2).encode())
     return extension, buffer.getvalue()
@@ -152,6 +160,8 @@ def _encoded(value: Any) -> tuple[str, bytes]:
 def _decoded(data: bytes, kind: type[Any]) -> Any:
     if issubclass(kind, pd.DataFrame):
         return pd.read_parquet(io.BytesIO(data))
+    if issubclass(kind, Gate):
+        return kind.from_bytes(data)
     return kind.model_validate_json(data)
 
 

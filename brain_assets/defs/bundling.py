@@ -7,8 +7,19 @@ from brain_assets.asset_store import ImageSet
 from brain_assets.metadata import source_note
 from brain_assets.ml.records import WEIGHTS_KEY, EvaluatedModel, RegisteredBundle, TrainedModel
 from brain_assets.resources import BucketResource, RegistryResource
+from brain_core.gate import Gate
 
 MAX_PARITY = 1e-4
+
+
+@dg.asset(group_name="training", kinds={"scikitlearn"})
+def upload_gate(current_statistics: pd.DataFrame, dataset_splits: pd.DataFrame) -> dg.MaterializeResult[Gate]:
+    """Tells brain MRI slices from all other pictures, for every bundle that is made; corrections do not change it."""
+    from brain_assets.ml.gate_fitting import build_gate
+
+    gate = build_gate(current_statistics, dataset_splits)
+    known = len(gate.known.thumbnails)
+    return dg.MaterializeResult(value=gate, metadata={"threshold": gate.threshold, "known_images": known})
 
 
 @dg.asset(group_name="training", kinds={"onnx", "mlflow"})
@@ -18,6 +29,7 @@ def inference_bundle(
     transformed_test_set: ImageSet,
     current_statistics: pd.DataFrame,
     dataset_splits: pd.DataFrame,
+    upload_gate: Gate,
     feedback_set: pd.DataFrame,
     bucket: BucketResource,
     registry: RegistryResource,
@@ -34,6 +46,7 @@ def inference_bundle(
         transformed_test_set,
         current_statistics,
         dataset_splits,
+        upload_gate,
         feedback_set,
         known_images(bucket.data(), start) if start else None,
     )

@@ -18,7 +18,6 @@ from brain_assets.ml.export import (
     reference_table,
 )
 from brain_assets.ml.fingerprints import perceptual_hashes
-from brain_assets.ml.gate_fitting import build_gate
 from brain_assets.ml.publishing import BUNDLE_FOLDER, upload_bundle
 from brain_assets.ml.records import EvaluatedModel, RegisteredBundle, TrainedModel
 from brain_assets.ml.registry import ModelRegistry
@@ -26,6 +25,7 @@ from brain_assets.ml.signature import MLMODEL_FILE, mlmodel_file
 from brain_assets.ml.statistics import stacked_thumbnails
 from brain_assets.ml.tracking import recipe_of
 from brain_core.bundle import GOLDEN_FILE, MODEL_FILE, Manifest, OnnxSession
+from brain_core.gate import Gate
 from brain_core.storage import Bucket
 
 PARITY_IMAGES = 64
@@ -42,6 +42,7 @@ class BundleInputs:
         test: the test images.
         statistics: of the source's images.
         splits: as the asset `dataset_splits` holds them.
+        gate: for the uploads, as `gate_fitting.build_gate` makes it.
         feedback: as `feedback.screen` makes it; None where there is none.
         inherited: what the model knew whose weights it started from (`pixel_sha256`, `part`); None where from none.
     """
@@ -52,6 +53,7 @@ class BundleInputs:
     test: ImageSet
     statistics: pd.DataFrame
     splits: pd.DataFrame
+    gate: Gate
     feedback: pd.DataFrame | None = None
     inherited: pd.DataFrame | None = None
 
@@ -77,7 +79,7 @@ class Exported:
 
 
 def export_bundle(inputs: BundleInputs) -> Exported:
-    """Export the graph, fit the gate, and gather what serving and monitoring compare with.
+    """Export the graph and gather what serving and monitoring compare with.
 
     Raises:
         BundleError: the exported graph is not one that serving can run.
@@ -86,15 +88,14 @@ def export_bundle(inputs: BundleInputs) -> Exported:
     keras_model = calibrated_model(inputs.weights, recipe_of(inputs.model))
     onnx = export_onnx(keras_model, inputs.model.input_size)
     session = OnnxSession(onnx, threads=2)
-    gate = build_gate(inputs.statistics, inputs.splits)
     reference = reference_table(inputs.statistics, inputs.test.keys, *predict_in_batches(session, inputs.test.images))
     known = images_known(inputs.splits, inputs.statistics, inputs.feedback, inputs.inherited)
-    contents = bundle_contents(onnx, inputs.weights, gate, known, reference)
+    contents = bundle_contents(onnx, inputs.weights, inputs.gate, known, reference)
     contents[GOLDEN_FILE] = golden_answers(session, inputs.model.input_size).to_bytes()
     return Exported(
         contents,
         parity(keras_model, session, inputs.test.images[:PARITY_IMAGES]),
-        gate.threshold,
+        inputs.gate.threshold,
     )
 
 

@@ -74,23 +74,32 @@ class Trainer:
         self.averaged = mirror_averaged(model)
         self.batches: Any = training_batches(data, _batch_options(model, config))
         self._epochs = max(config.epochs, math.ceil(config.min_steps / len(self.batches)))
-        self.compiled = _compiled(model, config, len(self.batches) * self._epochs)
+        steps = len(self.batches) * self._epochs
+        self.compiled, self._rates = _compiled(model, config, steps), _schedule(steps, config)
         self._history: list[dict[str, float]] = []
         self._best_weights, self._best_loss = b"", math.inf
 
     def run(self) -> tuple[list[dict[str, float]], bytes]:
         """Train to the end; metrics by epoch, and the best weights."""
-        self.compiled.optimizer.build(self.compiled.trainable_variables)
+        self._build()
         self._go_on()
         if not self._is_over():
             self.compiled.fit(
                 self.batches,
                 initial_epoch=len(self._history),
                 epochs=self._epochs,
-                callbacks=[_watch(self._after_epoch)],
+                callbacks=[_watch(self._rates, self._after_epoch)],
                 verbose=0,
             )
         return self._history, self._best_weights
+
+    def _build(self) -> None:
+        """Make the variables of optimiser, losses and metrics; made within the first step, it would be traced twice."""
+        self.compiled.optimizer.build(self.compiled.trainable_variables)
+        images, targets, weights = self.batches[0]
+        answers = self.compiled(images)
+        self.compiled.compute_loss(images, targets, answers, weights)
+        self.compiled.compute_metrics(images, targets, answers, weights)
 
     @property
     def _state(self) -> list[Any]:
@@ -157,10 +166,10 @@ def _compiled(model: "keras.Model", config: TrainingConfig, steps: int) -> "kera
     # The weights are shared with the whole model; the other outputs have no loss.
     heads = learning_heads(model.output)
     image_loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-    trained = keras.Model(model.inputs, {name: model.output[name] for name in heads})
+    trained = keras.Model(model.input, {name: model.output[name] for name in heads})
     trained.compile(
         keras.optimizers.AdamW(
-            _schedule(steps, config),
+            config.learning_rate,
             weight_decay=config.weight_decay,
             use_ema=True,
             # About the last twentieth of the steps.
@@ -175,23 +184,29 @@ def _compiled(model: "keras.Model", config: TrainingConfig, steps: int) -> "kera
     return trained
 
 
-def _schedule(steps: int, config: TrainingConfig) -> Any:
+def _schedule(steps: int, config: TrainingConfig) -> Callable[[int], Any]:
     import keras
 
     warmup = max(1, steps // 10)
-    return keras.optimizers.schedules.CosineDecay(
+    schedule: Callable[[int], Any] = keras.optimizers.schedules.CosineDecay(
         config.learning_rate / 20,
         decay_steps=max(1, steps - warmup),
         warmup_target=config.learning_rate,
         warmup_steps=warmup,
     )
+    return schedule
 
 
-def _watch(after_epoch: Callable[[dict[str, float]], bool]) -> Any:
+def _watch(rates: Callable[[int], Any], after_epoch: Callable[[dict[str, float]], bool]) -> Any:
     import keras
 
     class Watch(keras.callbacks.Callback):  # type: ignore[misc]
-        """Tells of the epochs, and stops a training that diverged."""
+        """Sets the learning rate, tells of the epochs, and stops a training that diverged."""
+
+        def on_train_batch_begin(self, batch: int, logs: dict[str, float] | None = None) -> None:
+            del batch, logs
+            # Given to the optimiser, the schedule would be traced, and computed in each step, for every weight anew.
+            self.model.optimizer.learning_rate = rates(int(self.model.optimizer.iterations))
 
         def on_train_batch_end(self, batch: int, logs: dict[str, float] | None = None) -> None:
             loss = (logs or {}).get("loss", 0.0)

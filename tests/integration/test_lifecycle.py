@@ -21,6 +21,7 @@ from brain_core.bundle import CONTENT_FILES, GOLDEN_FILE, load_bundle, read_cham
 from brain_core.imaging import encode_png
 from brain_core.labels import CLASSES
 from brain_core.storage import LocalBucket, model_key
+from tests.fixtures_bundle import tiny_gate
 from tests.fixtures_model import textures
 
 COUNT = 48
@@ -76,7 +77,7 @@ def inputs(bucket, splits, statistics, registry) -> bundling.BundleInputs:
     judged, answers = evaluation.evaluate_model(record, trained.weights, test, known, bucket)
     files = evaluation_report.evaluation_files(answers, record, split_sizes(splits))
     evaluation_report.log_evaluation(registry.existing_run(record.run_id), answers, files)
-    return bundling.BundleInputs(record, trained.weights, judged, test, statistics, splits)
+    return bundling.BundleInputs(record, trained.weights, judged, test, statistics, splits, tiny_gate())
 
 
 @pytest.fixture(scope="module")

@@ -16,7 +16,7 @@ from brain_assets.defs import bundling, datasets, evaluation, statistics, traini
 from brain_assets.metadata import SYNTHETIC
 from brain_assets.ml import bundling as bundles
 from brain_assets.ml import evaluation as evaluations
-from brain_assets.ml import tracking
+from brain_assets.ml import gate_fitting, tracking
 from brain_assets.ml.leakage_page import REPORT_FILE
 from brain_assets.ml.records import EvaluatedModel, RegisteredBundle
 from brain_assets.ml.shortcuts import shortcut_plot
@@ -27,6 +27,7 @@ from brain_assets.resources import BucketResource, RegistryResource
 from brain_core.data_versions import report_key
 from brain_core.imaging import MODEL_SIZE
 from brain_core.storage import LocalBucket
+from tests.fixtures_bundle import tiny_gate
 from tests.fixtures_evaluation import judged_model
 from tests.fixtures_images import distinct_jpeg, ingest_all, write_images
 
@@ -156,6 +157,7 @@ def test_a_training_its_judgement_and_its_bundle_say_that_the_images_were_synthe
     monkeypatch.setattr(bundles, "make_bundle", lambda *_: bundle)
     tables = {name: assets.values[name] for name in ("training_set", "current_statistics", "dataset_splits")}
     tables |= {"image_manifest": assets.raw, "annotations": assets.raw[["key"]], "feedback_set": NO_FEEDBACK}
+    tables["upload_gate"] = tiny_gate()
     inputs = {**tables, "augmented_dataset": images, "transformed_test_set": images}
     made = [training.trained_model, evaluation.model_evaluation, bundling.inference_bundle]
     registry = NoRegistry(uri="unused", timeout_s=1)
@@ -171,6 +173,15 @@ def test_a_training_its_judgement_and_its_bundle_say_that_the_images_were_synthe
     assert shown["published_split_accuracy"].value == "not assessed"
     assert [row.data["version"] for row in shown["models"].records] == ["new"]
     assert {"confusion", "calibration", "maps", "mistakes", "model_card", "by_class", "figures"} <= set(shown)
+
+
+def test_the_upload_gate_says_where_it_draws_the_line(assets, monkeypatch):
+    monkeypatch.setattr(gate_fitting, "build_gate", lambda *_: tiny_gate(threshold=0.25))
+    tables = [given(name, assets.values[name]) for name in ("current_statistics", "dataset_splits")]
+    result = dg.materialize([bundling.upload_gate, *tables], resources={"io_manager": dg.mem_io_manager})
+    (event,) = result.asset_materializations_for_node("upload_gate")
+    assert event.metadata["threshold"].value == 0.25
+    assert event.metadata["known_images"].value == len(tiny_gate().known.thumbnails)
 
 
 def report(assets: Assets) -> str:

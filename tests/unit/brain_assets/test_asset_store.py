@@ -6,7 +6,9 @@ from pydantic import BaseModel
 from brain_assets.asset_store import AssetStore, ImageSet, version_of
 from brain_assets.shards import write_images
 from brain_core.errors import ObjectNotFound, StorageError
+from brain_core.gate import Gate
 from brain_core.storage import LocalBucket
+from tests.fixtures_bundle import tiny_gate
 
 
 class Record(BaseModel):
@@ -104,12 +106,21 @@ def test_a_record_comes_back_as_it_was(store):
     assert store.read("trained_model", Record) == Record(name="x", share=0.25)
 
 
+def test_the_upload_gate_comes_back_as_it_was(store):
+    gate = tiny_gate()
+    assert store.write("upload_gate", gate) == "assets/upload_gate/value.npz"
+    assert store.read("upload_gate", Gate).to_bytes() == gate.to_bytes()
+
+
 def test_an_asset_that_was_never_made_is_not_found(store):
     with pytest.raises(ObjectNotFound):
         store.read("histograms", pd.DataFrame)
 
 
-@pytest.mark.parametrize(("kind", "file"), [(pd.DataFrame, "parquet"), (ImageSet, "images.json"), (Record, "json")])
+@pytest.mark.parametrize(
+    ("kind", "file"),
+    [(pd.DataFrame, "parquet"), (ImageSet, "images.json"), (Record, "json"), (Gate, "npz")],
+)
 def test_a_damaged_value_says_what_to_materialise_again(store, bucket, kind, file):
     bucket.write(f"assets/x/value.{file}", b"damaged")
     with pytest.raises(StorageError, match="Materialise x again"):

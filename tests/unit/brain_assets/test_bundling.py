@@ -7,6 +7,7 @@ from brain_assets.ml.bundling import BundleInputs, Exported, images_known, manif
 from brain_assets.ml.metrics import evaluate
 from brain_assets.ml.records import EvaluatedModel, TrainedModel
 from brain_core.bundle import MODEL_FILE, Provenance
+from tests.fixtures_bundle import tiny_gate
 
 
 @pytest.fixture
@@ -18,7 +19,7 @@ def inputs() -> BundleInputs:
     judged = EvaluatedModel(run_id="run", metrics=evaluate(np.eye(4), np.arange(4), np.arange(4)))
     zeros = np.zeros(1, np.int64)
     test = ImageSet(np.zeros((1, 32, 32, 1), np.uint8), zeros, zeros, np.array(["a"]))
-    return BundleInputs(model, b"weights", judged, test, pd.DataFrame(), pd.DataFrame())
+    return BundleInputs(model, b"weights", judged, test, pd.DataFrame(), pd.DataFrame(), tiny_gate())
 
 
 def test_the_manifest_says_what_the_training_and_the_evaluation_found(inputs):

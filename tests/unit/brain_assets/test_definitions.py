@@ -8,7 +8,8 @@ ASSETS = {
     "source_images", "raw_images", "image_manifest", "image_statistics", "current_statistics",
     "annotations", "shortcut_audit", "histograms", "duplicate_groups", "dataset_splits", "feedback_set",
     "training_set", "augmented_dataset", "transformed_test_set", "trained_model", "model_evaluation",
-    "inference_bundle", "promotion", "baseline_model", "reference_profile", "recent_predictions", "drift_report",
+    "upload_gate", "inference_bundle", "promotion", "baseline_model",
+    "reference_profile", "recent_predictions", "drift_report",
 }  # fmt: skip
 
 
