@@ -1,12 +1,15 @@
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
+from brain_assets.ml import trainer
 from brain_assets.ml.checkpoints import Checkpoint
+from brain_assets.ml.losses import cell_loss
 from brain_assets.ml.trainer import Attempt, EpochCallback
 from brain_assets.ml.training import train
 from brain_core.errors import RegistryError
-from tests.fixtures_model import QUICK
+from tests.fixtures_model import QUICK, texture_data
 
 
 class KeptCheckpoints:
@@ -32,6 +35,21 @@ def cut_off_after(epochs: int) -> EpochCallback:
             raise RegistryError("MLflow went away.")
 
     return told
+
+
+def test_a_step_is_traced_once_and_the_learning_rate_still_rises_and_falls(monkeypatch):
+    asked: list[tuple[int, ...]] = []
+
+    def counted(wanted: Any, predicted: Any) -> Any:
+        asked.append(tuple(predicted.shape))
+        return cell_loss(wanted, predicted)
+
+    monkeypatch.setattr(trainer, "cell_loss", counted)
+    history = train(texture_data(48), QUICK).history
+    assert asked == [(16, 4, 4, 4), (None, 4, 4, 4)]
+    rates = [row["learning_rate"] for row in history]
+    assert rates == sorted(rates, reverse=True)
+    assert 0 < rates[-1] < 0.1 * QUICK.learning_rate < 0.8 * QUICK.learning_rate < rates[0]
 
 
 @pytest.mark.parametrize("epochs", [2, 4])
