@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 
 import dagster as dg
 
+from brain_assets.ml.registry import CHAMPION
+
 Value = str | int | float
 Row = Mapping[str, object]
 
@@ -18,8 +20,12 @@ MAX_TEXT_LENGTH = 1000
 """Longer values are pictures, or belong to Dagit."""
 
 MAX_CELL_LENGTH = 72
-TABLE_TITLES = {"metrics_table": "Models", "rules": "Rules", "figures": "New model against the champion"}
+MODELS = "metrics_table"
+TABLE_TITLES = {MODELS: "Models", "rules": "Rules", "figures": "New model against the champion"}
 """Tables of the decision, in the order in which they are told."""
+
+NEWEST_MODELS = 2
+"""So many are told beside the champion; a line of a mail holds no more columns."""
 
 
 @dataclass(frozen=True)
@@ -141,8 +147,20 @@ def _figures(report: RunReport) -> Iterator[list[str]]:
 def _tables(report: RunReport) -> Iterator[list[str]]:
     tables = {**report.assets.get(EVALUATION, AssetReport()).tables, **_decision(report).tables}
     for name, title in TABLE_TITLES.items():
-        if lines := text_table(tables.get(name, [])):
+        rows = tables.get(name, [])
+        if lines := text_table(_turned(rows) if name == MODELS else rows):
             yield [title, *_indented(lines)]
+
+
+def _turned(models: Sequence[Row]) -> list[Row]:
+    """A row a figure and a column a model: the newest ones and the champion."""
+    told = [row for place, row in enumerate(models) if place < NEWEST_MODELS or _is_champion(row)]
+    names = [name for name in (models[0] if models else {}) if name != "version" and any(row[name] for row in told)]
+    return [{"": name, **{f"version {row['version']}": row[name] for row in told}} for name in names]
+
+
+def _is_champion(model: Row) -> bool:
+    return CHAMPION in str(model.get("aliases")).split(", ")
 
 
 def _links(report: RunReport) -> list[str]:

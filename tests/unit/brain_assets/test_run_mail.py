@@ -8,8 +8,10 @@ RULES = [
     {"name": "recall of glioma", "value": "-0.1000 (p = 0.0010)", "limit": "not both", "passed": False},
 ]
 MODELS = [
-    {"version": "2", "macro_f1": "0.91 (0.88 to 0.93)", "roc_auc": None},
-    {"version": "1", "macro_f1": "0.89 (0.86 to 0.92)", "roc_auc": None},
+    {"version": "4", "aliases": "challenger", "macro_f1": "0.91 (0.88 to 0.93)", "roc_auc": None},
+    {"version": "3", "aliases": "", "macro_f1": "0.87 (0.82 to 0.90)", "roc_auc": None},
+    {"version": "2", "aliases": "", "macro_f1": "0.88 (0.83 to 0.91)", "roc_auc": None},
+    {"version": "1", "aliases": "champion, last", "macro_f1": "0.89 (0.86 to 0.92)", "roc_auc": None},
 ]
 DECISION = AssetReport(
     {"version": "2", "decision": "kept the champion", "reason": "The champion 1 stays: recall of glioma."},
@@ -49,9 +51,20 @@ def test_a_success_tells_what_ran_the_figures_the_decision_with_its_rules_and_wh
     lines = told.splitlines()
     (failing,) = [line for line in lines if "recall of glioma" in line and "p = " in line]
     assert failing.endswith("NO")
-    assert any(line.split() == ["version", "macro_f1"] for line in lines)
-    assert any(line.strip().startswith("2        0.91 (0.88 to 0.93)") for line in lines)
     assert NOTICE not in told, "the mailer adds it, once"
+
+
+def test_the_newest_models_and_the_champion_stand_side_by_side():
+    lines = text(report()).splitlines()
+    first = lines.index("Models") + 1
+    assert [line.strip() for line in lines[first : first + 4]] == [
+        "version 4            version 3            version 1",
+        "--------  -------------------  -------------------  -------------------",
+        "aliases   challenger                                champion, last",
+        "macro_f1  0.91 (0.88 to 0.93)  0.87 (0.82 to 0.90)  0.89 (0.86 to 0.92)",
+    ]
+    assert "version 2" not in text(report())
+    assert "roc_auc" not in text(report())
 
 
 def test_a_failure_tells_each_step_with_its_reason_and_what_was_found_before():
