@@ -54,8 +54,9 @@ def baseline_model(
         )
         known = KnownImages(dataset_splits, image_manifest, annotations)
         judged = judge(baseline.baseline_predictor(model), transformed_test_set, known, bucket.data())
-        evaluation_report.log_evaluation(run, judged, baseline.baseline_files(judged))
-    pictures = evaluation_report.page_pictures(judged, temperature=1.0)
+        files = baseline.baseline_files(judged)
+        evaluation_report.log_evaluation(run, judged, files)
+    pictures = evaluation_report.page_pictures(judged, files)
     return dg.MaterializeResult(
         value=EvaluatedModel(run_id=run.run_id, metrics=judged.evaluation),
         metadata={"source": source_note(source), "mlflow_run": run.run_id, **shown(judged.evaluation, pictures)},

@@ -52,7 +52,7 @@ def model_evaluation(
         value=evaluated,
         metadata={
             "source": source_note(trained_model.provenance.source),
-            **shown(evaluated.metrics, report.page_pictures(judged, trained_model.temperature)),
+            **shown(evaluated.metrics, report.page_pictures(judged, files)),
             "models": table(readable(models)),
             "model_card": dg.MetadataValue.md(files[report.CARD_FILE].decode()),
         },

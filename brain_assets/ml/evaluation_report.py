@@ -19,6 +19,7 @@ FOLDER = "evaluation"
 CARD_FILE = "model-card.md"
 FIGURES_FILE = "metrics.json"
 MISTAKES_FILE = "mistakes.png"
+CHARTS = CONFUSION_FILE, CALIBRATION_FILE, ROC_FILE = "confusion.png", "calibration.png", "roc.png"
 
 
 def log_evaluation(run: TrackedRun, judged: JudgedModel, files: Mapping[str, bytes]) -> None:
@@ -51,14 +52,19 @@ def evaluation_files(judged: JudgedModel, model: TrainedModel, sizes: pd.DataFra
     }
 
 
-def page_pictures(judged: JudgedModel, temperature: float) -> dict[str, bytes]:
-    """Charts and galleries by name, each small enough to be part of a page."""
+def page_pictures(judged: JudgedModel, files: Mapping[str, bytes]) -> dict[str, bytes]:
+    """Charts and galleries by name, each small enough to be part of a page.
+
+    Args:
+        judged: the answers.
+        files: what goes into MLflow, with the charts of `judged_charts`.
+    """
     every_class = tuple(range(len(CLASSES)))
     galleries = {
         "maps": gallery(judged, shown_maps(judged, every_class), MAX_PNG_BYTES),
         "mistakes": gallery(judged, worst_mistakes(judged), MAX_PNG_BYTES),
     }
-    charts = {name.removesuffix(".png"): png for name, png in judged_charts(judged, temperature).items()}
+    charts = {name.removesuffix(".png"): files[name] for name in CHARTS}
     return charts | {name: png for name, png in galleries.items() if png is not None}
 
 
@@ -67,7 +73,7 @@ def judged_charts(judged: JudgedModel, temperature: float) -> dict[str, bytes]:
     rows = judged.representatives
     probabilities, labels = judged.answers.probabilities[rows], judged.test.labels[rows]
     return {
-        "confusion.png": confusion_png(judged.evaluation),
-        "calibration.png": reliability_diagram(probabilities, unscaled(probabilities, temperature), labels),
-        "roc.png": roc_curves(probabilities, labels),
+        CONFUSION_FILE: confusion_png(judged.evaluation),
+        CALIBRATION_FILE: reliability_diagram(probabilities, unscaled(probabilities, temperature), labels),
+        ROC_FILE: roc_curves(probabilities, labels),
     }

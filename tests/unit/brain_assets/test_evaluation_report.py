@@ -33,7 +33,8 @@ def test_figures_pictures_and_card_are_kept(bucket):
 
 
 def test_pictures_for_a_page_are_small(bucket):
-    pictures = page_pictures(judged_model(bucket, wrong=(0,)), temperature=1.5)
+    judged = judged_model(bucket, wrong=(0,))
+    pictures = page_pictures(judged, evaluation_files(judged, trained_record(), SIZES))
     assert set(pictures) == {"confusion", "calibration", "roc", "maps", "mistakes"}
     assert all(len(png) <= MAX_PNG_BYTES for png in pictures.values())
 
