@@ -77,7 +77,7 @@ def calibrated_model(weights: bytes, recipe: WeightsRecipe) -> "keras.Model":
         "embedding": keras.layers.Identity(name="embedding")(model.output["embedding"]),
         "activation_map": keras.layers.Identity(name="activation_map")(model.output["activation_map"]),
     }
-    return keras.Model(model.inputs, outputs)
+    return keras.Model(model.input, outputs)
 
 
 def export_onnx(model: "keras.Model", input_size: int) -> bytes:
@@ -88,7 +88,7 @@ def export_onnx(model: "keras.Model", input_size: int) -> bytes:
         input_size: height and width of the images in pixels.
     """
     # Keras refuses to export a model that was never called.
-    model.predict(np.zeros((2, input_size, input_size, 1), np.uint8), verbose=0)
+    model(np.zeros((1, input_size, input_size, 1), np.uint8))
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / MODEL_FILE
         model.export(str(path), format="onnx", verbose=False)
