@@ -105,11 +105,9 @@ def _components(images: pd.DataFrame, share: float, rng: np.random.Generator) ->
 
 
 def uploads(bucket: LocalBucket, facts: pd.DataFrame, scenario: Scenario, seed: int) -> list[Upload]:
-    """One image of each of 60 groups that the source knows no copy of, the classes in turn; some labels are wrong."""
+    """One image of each of 60 groups that the source lacks, the classes in turn; some labels are wrong."""
     rng = np.random.default_rng(seed)
-    images = facts.loc[sorted(scenario.missing)]
-    images = images[~images["group"].isin(facts.loc[~facts.index.isin(scenario.missing), "group"])]
-    images = images.drop_duplicates("group").sample(frac=1, random_state=seed)
+    images = facts.loc[sorted(scenario.missing)].drop_duplicates("group").sample(frac=1, random_state=seed)
     turn = images.groupby("label").cumcount()
     chosen = images.loc[turn.sort_values(kind="stable").index[:COUNT]]
     wrong = set(rng.permutation(len(chosen))[: round(scenario.wrong_share * len(chosen))].tolist())
