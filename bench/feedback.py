@@ -17,7 +17,7 @@ target is missed. What is done is kept in the work folder: a run that was cut of
 middle of a training. `--architecture compact_cnn` is the smaller half of the product's network and takes half the time;
 `--groups` takes that many groups of copies only, of every part and class alike. `--bundled` plays poison-30 alone, with
 the model that comes with the package as the champion: how long does a retraining on all images take? The source lacks
-only the patients whose uploads are corrected.
+only the 3 % of the training components from which the uploads are taken.
 """
 
 import argparse

@@ -1,10 +1,11 @@
-"""How assets keep their values in the bucket: never pickle.
+"""How assets keep their values in the bucket, none of them by pickle.
 
 Tables as Parquet, images as shards, records as JSON, the upload gate as arrays.
 """
 
 import hashlib
 import io
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -83,9 +84,9 @@ class AssetStore:
         """
         if isinstance(value, ImageSet):
             return write_images(self._bucket, asset, value.images, _image_table(value))
-        extension, data = _encoded(value)
-        key = asset_key(asset, f"value.{extension}")
-        self._bucket.write(key, data)
+        form = _format_of(type(value))
+        key = asset_key(asset, f"value.{form.extension}")
+        self._bucket.write(key, form.encoded(value))
         return key
 
     def read(self, asset: str, kind: type[Any]) -> Any:
@@ -97,10 +98,11 @@ class AssetStore:
         """
         if issubclass(kind, ImageSet):
             return self._read_image_set(asset)
-        key = asset_key(asset, f"value.{_extension(kind)}")
+        form = _format_of(kind)
+        key = asset_key(asset, f"value.{form.extension}")
         data = self._bucket.read(key)
         try:
-            return _decoded(data, kind)
+            return form.decoded(kind, data)
         except (ValueError, KeyError, OSError, BundleError) as exc:
             raise StorageError(f"{key} is damaged: {exc}. Materialise {asset} again.") from exc
 
@@ -127,7 +129,7 @@ def read_table(bucket: Bucket, key: str) -> pd.DataFrame:
         ObjectNotFound: there is none.
         StorageError: the bucket is away.
     """
-    return pd.read_parquet(io.BytesIO(bucket.read(key)))
+    return _parquet_table(bucket.read(key))
 
 
 def version_of(table: pd.DataFrame) -> str:
@@ -135,34 +137,37 @@ def version_of(table: pd.DataFrame) -> str:
     return hashlib.sha256(table.to_json(orient="split", date_format="iso").encode()).hexdigest()[:16]
 
 
-def _extension(kind: type[Any]) -> str:
-    if issubclass(kind, pd.DataFrame):
-        return "parquet"
-    if issubclass(kind, Gate):
-        return "npz"
-    if issubclass(kind, BaseModel):
-        return "json"
+@dataclass(frozen=True)
+class _Format:
+    """How values of one type, and of those derived from it, are kept in one file."""
+
+    kind: type[Any]
+    extension: str
+    encoded: Callable[[Any], bytes]
+    decoded: Callable[[type[Any], bytes], Any]
+
+
+_FORMATS = (
+    _Format(pd.DataFrame, "parquet", lambda table: table.to_parquet(index=False), lambda _, data: _parquet_table(data)),
+    _Format(Gate, "npz", lambda gate: gate.to_bytes(), lambda kind, data: kind.from_bytes(data)),
+    _Format(
+        BaseModel,
+        "json",
+        lambda record: record.model_dump_json(indent=2).encode(),
+        lambda kind, data: kind.model_validate_json(data),
+    ),
+)
+
+
+def _format_of(kind: type[Any]) -> _Format:
+    for form in _FORMATS:
+        if issubclass(kind, form.kind):
+            return form
     raise TypeError(f"Assets cannot keep values of type {kind.__name__}.")
 
 
-def _encoded(value: Any) -> tuple[str, bytes]:
-    extension = _extension(type(value))
-    buffer = io.BytesIO()
-    if isinstance(value, pd.DataFrame):
-        value.to_parquet(buffer, index=False)
-    elif isinstance(value, Gate):
-        buffer.write(value.to_bytes())
-    else:
-        buffer.write(value.model_dump_json(indent=2).encode())
-    return extension, buffer.getvalue()
-
-
-def _decoded(data: bytes, kind: type[Any]) -> Any:
-    if issubclass(kind, pd.DataFrame):
-        return pd.read_parquet(io.BytesIO(data))
-    if issubclass(kind, Gate):
-        return kind.from_bytes(data)
-    return kind.model_validate_json(data)
+def _parquet_table(data: bytes) -> pd.DataFrame:
+    return pd.read_parquet(io.BytesIO(data))
 
 
 def _image_table(images: ImageSet) -> pd.DataFrame:
