@@ -16,6 +16,7 @@ from brain_assets.defs import (
     training,
 )
 from brain_assets.defs.automation import JOBS, automation, monitoring_daily
+from brain_assets.defs.training_runs import RETRAINING_TAG
 from brain_assets.resources import (
     AssetIOManager,
     BucketResource,
@@ -28,8 +29,22 @@ from brain_core.settings import Settings, load_settings
 
 MODULES = [ingestion, statistics, feedback, datasets, training, evaluation, bundling, promotion, monitoring, baseline]
 MONITORING_GROUP = "monitoring"
-FLOWS_DOWN = dg.AutomationCondition.eager() & dg.AutomationCondition.all_deps_blocking_checks_passed()
-"""An asset is made again as soon as what it is made from is new and passed its blocking checks."""
+_NEW_DATA = dg.AutomationCondition.any_deps_match(
+    (
+        dg.AutomationCondition.newly_updated()
+        & ~dg.AutomationCondition.executed_with_root_target()
+        & ~dg.AutomationCondition.all_new_updates_have_run_tags(tag_keys={RETRAINING_TAG})
+    )
+    | dg.AutomationCondition.will_be_requested()
+).with_label("any_deps_updated_by_data")
+FLOWS_DOWN = (
+    dg.AutomationCondition.eager().replace("any_deps_updated", _NEW_DATA)
+    & dg.AutomationCondition.all_deps_blocking_checks_passed()
+)
+"""An asset is made again as soon as what it is made from is new and passed its blocking checks.
+
+What a retraining made is left to the retraining: where it was cut off, `feedback_threshold_sensor` starts it again.
+"""
 
 
 def build_definitions(settings: Settings) -> dg.Definitions:

@@ -12,7 +12,14 @@ from brain_assets.defs.erasure import erasure_sensor
 from brain_assets.defs.ingestion import batches
 from brain_assets.defs.promotion_requests import promotion_request_sensor
 from brain_assets.defs.shadowing import shadow_sensor_for
-from brain_assets.defs.training_runs import ENDED_BADLY, REASON_TAG, RETRAINING_JOB, UNFINISHED, unfinished_training
+from brain_assets.defs.training_runs import (
+    ENDED_BADLY,
+    REASON_TAG,
+    RETRAINING_JOB,
+    RETRAINING_TAG,
+    UNFINISHED,
+    unfinished_training,
+)
 from brain_assets.resources import BucketResource, DatabaseResource, SourceResource
 from brain_core.errors import BrainError
 from brain_core.settings import Settings
@@ -48,6 +55,7 @@ data_and_model_build = dg.define_asset_job(
 model_retraining = dg.define_asset_job(
     RETRAINING_JOB,
     selection=dg.AssetSelection.assets("feedback_set").downstream() - monitoring_assets - baseline_assets,
+    tags={RETRAINING_TAG: "true"},
     description="The same assets again from the feedback down. In the replaced system: `retrain_model`.",
 )
 monitoring = dg.define_asset_job(

@@ -11,6 +11,9 @@ BUILD_JOB = "data_and_model_build"
 REASON_TAG = "brain/reason"
 """Of a run: why it was started, a sentence for people."""
 
+RETRAINING_TAG = "brain/retraining"
+"""Of every run of `model_retraining`, whoever started it."""
+
 MADE_LAST = dg.AssetKey("promotion")
 UNFINISHED = [
     dg.DagsterRunStatus.QUEUED,

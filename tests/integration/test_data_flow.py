@@ -18,6 +18,8 @@ from starlette.testclient import TestClient
 from brain_assets.asset_store import AssetStore
 from brain_assets.definitions import build_definitions
 from brain_assets.defs.automation import BATCH, LAST_OF_BATCH, MAX_ATTEMPTS
+from brain_assets.defs.training_runs import BUILD_JOB, RETRAINING_JOB
+from brain_assets.ml.rehearsal import NO_FEEDBACK
 from brain_assets.ml.versions import read_version
 from brain_cli.build import jobs_to_run
 from brain_cli.dagster_client import DagsterClient, SensorTick
@@ -87,10 +89,11 @@ class Pipeline:
     def build(self) -> dg.ExecuteInProcessResult:
         return self.make(*DATA_ASSETS)
 
-    def make(self, *names: str) -> dg.ExecuteInProcessResult:
-        job = self.definitions.resolve_job_def("data_and_model_build")
+    def make(self, *names: str, job: str = BUILD_JOB) -> dg.ExecuteInProcessResult:
         keys = [dg.AssetKey(name) for name in names]
-        return job.execute_in_process(instance=self.instance, asset_selection=keys, raise_on_error=False)
+        return self.definitions.resolve_job_def(job).execute_in_process(
+            instance=self.instance, asset_selection=keys, raise_on_error=False
+        )
 
     def flows(self) -> set[str]:
         """What declarative automation asks for since the last look."""
@@ -365,3 +368,17 @@ def test_new_data_stops_at_a_failed_check(pipeline):
     assert pipeline.flows() == {"image_manifest"}
     pipeline.make("image_manifest")
     assert pipeline.flows() == set()
+
+
+@pytest.mark.parametrize(
+    ("job", "next_assets"), [(BUILD_JOB, {"augmented_dataset", "trained_model"}), (RETRAINING_JOB, set())]
+)
+def test_what_a_retraining_that_was_cut_off_had_made_is_left_to_the_next_one(pipeline, job, next_assets):
+    pipeline.ingest()
+    assert pipeline.build().success
+    AssetStore(pipeline.bucket).write("feedback_set", NO_FEEDBACK)
+    pipeline.instance.report_runless_asset_event(dg.AssetMaterialization("feedback_set"))
+    assert pipeline.make("training_set", job=BUILD_JOB).success
+    pipeline.flows()
+    assert pipeline.make("training_set", job=job).success
+    assert pipeline.flows() == next_assets
