@@ -4,7 +4,7 @@ import dagster as dg
 import pandas as pd
 
 from brain_assets.asset_store import ImageSet
-from brain_assets.metadata import source_note
+from brain_assets.metadata import source_in, source_note
 from brain_assets.ml.records import WEIGHTS_KEY, EvaluatedModel, RegisteredBundle, TrainedModel
 from brain_assets.resources import BucketResource, RegistryResource
 from brain_core.gate import Gate
@@ -18,8 +18,14 @@ def upload_gate(current_statistics: pd.DataFrame, dataset_splits: pd.DataFrame) 
     from brain_assets.ml.gate_fitting import build_gate
 
     gate = build_gate(current_statistics, dataset_splits)
-    known = len(gate.known.thumbnails)
-    return dg.MaterializeResult(value=gate, metadata={"threshold": gate.threshold, "known_images": known})
+    return dg.MaterializeResult(
+        value=gate,
+        metadata={
+            "source": source_note(source_in(dataset_splits)),
+            "threshold": gate.threshold,
+            "known_images": len(gate.known.thumbnails),
+        },
+    )
 
 
 @dg.asset(group_name="training", kinds={"onnx", "mlflow"})

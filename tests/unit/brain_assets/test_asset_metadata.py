@@ -175,11 +175,12 @@ def test_a_training_its_judgement_and_its_bundle_say_that_the_images_were_synthe
     assert {"confusion", "calibration", "maps", "mistakes", "model_card", "by_class", "figures"} <= set(shown)
 
 
-def test_the_upload_gate_says_where_it_draws_the_line(assets, monkeypatch):
+def test_the_upload_gate_says_where_it_draws_the_line_and_that_the_images_were_synthetic(assets, monkeypatch):
     monkeypatch.setattr(gate_fitting, "build_gate", lambda *_: tiny_gate(threshold=0.25))
     tables = [given(name, assets.values[name]) for name in ("current_statistics", "dataset_splits")]
     result = dg.materialize([bundling.upload_gate, *tables], resources={"io_manager": dg.mem_io_manager})
     (event,) = result.asset_materializations_for_node("upload_gate")
+    assert event.metadata["source"].value.startswith(SYNTHETIC)
     assert event.metadata["threshold"].value == 0.25
     assert event.metadata["known_images"].value == len(tiny_gate().known.thumbnails)
 
