@@ -55,16 +55,22 @@ def stop_on_signals(on_repeat: Callable[[], None]) -> Iterator[None]:
         nonlocal is_stopping
         is_stopping = False
 
+    with _received_by(receive), _sent_again_where_dropped(forget):
+        if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+            # Dagster's code server treats SIGTERM as it found SIGINT: it could only be killed.
+            signal.signal(signal.SIGINT, _ignore)
+        yield
+
+
+@contextmanager
+def _received_by(receive: Callable[[int, FrameType | None], None]) -> Iterator[None]:
+    """Meanwhile the signals that are not ignored call `receive`."""
     former = {number: signal.getsignal(number) for number in SIGNALS}
     for number, handler in former.items():
         if handler is not signal.SIG_IGN:
             signal.signal(number, receive)
-        elif number == signal.SIGINT:
-            # Dagster's code server treats SIGTERM as it found SIGINT: it could only be killed.
-            signal.signal(number, _ignore)
     try:
-        with _sent_again_where_dropped(forget):
-            yield
+        yield
     finally:
         for number, handler in former.items():
             signal.signal(number, handler)
@@ -105,15 +111,10 @@ def held_back() -> Iterator[None]:
         yield
         return
     arrived: list[int] = []
-    former = {number: signal.getsignal(number) for number in SIGNALS}
-    for number, handler in former.items():
-        if handler is not signal.SIG_IGN:
-            signal.signal(number, lambda number, _frame: arrived.append(number))
     try:
-        yield
+        with _received_by(lambda number, _frame: arrived.append(number)):
+            yield
     finally:
-        for number, handler in former.items():
-            signal.signal(number, handler)
         for late in arrived:
             signal.raise_signal(late)
 
