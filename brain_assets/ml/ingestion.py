@@ -66,15 +66,15 @@ def ingest(
     return manifest.assign(source=source.name)[list(MANIFEST_COLUMNS)].sort_values("key", ignore_index=True)
 
 
-def load_tensors(bucket: Bucket, keys: Sequence[str]) -> NDArray[np.uint8]:
-    """The model's input for the images at `keys`: uint8 (N, S, S, 1).
+def load_tensors(bucket: Bucket, keys: Sequence[str], size: int = MODEL_SIZE) -> NDArray[np.uint8]:
+    """The model's input for the images at `keys`: uint8 (N, S, S, 1), S being `size`.
 
     Raises:
         InvalidImage: one does not decode; take only keys whose manifest row says `decodes`.
         ObjectNotFound: one is not in the bucket.
     """
-    tensors = np.empty((len(keys), MODEL_SIZE, MODEL_SIZE, 1), dtype=np.uint8)
-    loaded = in_threads(lambda key: model_tensor(decode(bucket.read(key))), keys)
+    tensors = np.empty((len(keys), size, size, 1), dtype=np.uint8)
+    loaded = in_threads(lambda key: model_tensor(decode(bucket.read(key)), size), keys)
     for index, tensor in enumerate(loaded):
         tensors[index] = tensor
     return tensors

@@ -10,14 +10,13 @@ from numpy.typing import NDArray
 from brain_assets.asset_store import ImageSet
 from brain_assets.ml.datasets import FEEDBACK, image_set, images_that_are_there
 from brain_assets.ml.feedback import held_out_rows
-from brain_assets.ml.ingestion import in_threads
+from brain_assets.ml.ingestion import load_tensors
 from brain_assets.ml.latency import LoadedModel, single_image_latencies_ms
 from brain_assets.ml.localisation import peak_in_box
 from brain_assets.ml.metrics import expected_calibration_error
 from brain_assets.ml.policy import Answers, Candidate, Evidence, JudgedImages
 from brain_assets.ml.records import RegisteredBundle
 from brain_core.bundle import MODEL_FILE, SPLIT_FILE, OnnxSession, bucket_files, read_manifest, verified
-from brain_core.imaging import decode, model_tensor
 from brain_core.storage import Bucket
 
 BATCH = 64
@@ -190,9 +189,7 @@ def _pixels(test: ImageSet, rows: NDArray[np.int64], size: int, bucket: Bucket) 
     """The images as a model of this input size is served them."""
     if test.images.shape[1] == size:
         return np.asarray(test.images[rows])
-    keys = test.keys[rows].tolist()
-    tensors = list(in_threads(lambda key: model_tensor(decode(bucket.read(key)), size), keys))
-    return np.stack(tensors) if tensors else np.empty((0, size, size, 1), np.uint8)
+    return load_tensors(bucket, test.keys[rows].tolist(), size)
 
 
 def _feedback_answers(model: LoadedModel, feedback: ImageSet, uploads: Bucket) -> Answers:

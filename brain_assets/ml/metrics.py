@@ -19,6 +19,10 @@ if TYPE_CHECKING:
 
 NO_IMAGES = "There are no images to judge the model on. Add images to the source, or raise the share of the test part."
 CALIBRATION_BINS = 15
+IMAGES_A_BIN = 40
+"""Fewer bins where there are fewer images: what small bins show by chance is only partly taken off again, and with ten
+images a bin, most models that are calibrated would seem not to be."""
+
 AUC_CHUNK = 100
 """Drawn sets whose ROC curves are made at a time."""
 
@@ -225,7 +229,7 @@ def _one_hot(predictions: Labels, labels: Labels) -> NDArray[np.float64]:
 def calibration_bins(probabilities: Probabilities, labels: Labels) -> NDArray[np.float64]:
     """What `calibration_error` sums up, of each image: float64 (N, B, 3), B bins of equal mass."""
     confidence = probabilities.max(axis=-1).astype(np.float64)
-    bin_count = min(CALIBRATION_BINS, max(1, len(labels) // 10))
+    bin_count = min(CALIBRATION_BINS, max(1, len(labels) // IMAGES_A_BIN))
     bins = np.argsort(np.argsort(confidence, kind="stable"), kind="stable") * bin_count // len(labels)
     values = np.zeros((len(labels), bin_count, 3))
     right = probabilities.argmax(axis=-1) == labels

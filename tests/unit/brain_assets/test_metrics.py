@@ -92,6 +92,15 @@ def test_the_correction_takes_off_much_of_what_small_bins_show_by_chance():
     assert calibration_error(sums).mean() < 0.65 * plain
 
 
+@pytest.mark.parametrize("count", [100, 180, 600])
+def test_a_model_that_is_calibrated_mostly_seems_so_also_on_few_images(count):
+    rng = np.random.default_rng(0)
+    probabilities = rng.dirichlet(np.full(4, 0.2), (200, count))
+    labels = (probabilities.cumsum(axis=-1) > rng.random((200, count, 1))).argmax(axis=-1)
+    errors = [expected_calibration_error(*one) for one in zip(probabilities, labels, strict=True)]
+    assert np.mean(np.array(errors) > 0.05) < 0.25
+
+
 def test_a_class_without_images_has_no_recall_and_does_not_count():
     found = evaluate(certain([0, 1, 1, 0]), np.array([0, 1, 1, 1]), np.arange(4))
     assert found.by_class["pituitary"].recall is None
