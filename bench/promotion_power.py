@@ -94,7 +94,8 @@ def cases(repeats: int) -> list[Case]:
     """Everything that is simulated, in a fixed order."""
     cells = [(groups, difference, False) for groups in GROUPS for difference in DIFFERENCES]
     cells += [(groups, 0.0, True) for groups in GROUPS]
-    counts = [int(repeats * (4 if difference == 0 else 1.5 if difference < 0 else 1)) for _, difference, _ in cells]
+    # A share of one in a hundred cannot be told from fewer.
+    counts = [repeats * (4 if difference <= 0 else 1) for _, difference, _ in cells]
     return [Case(*cell, seed) for cell, count in zip(cells, counts, strict=True) for seed in range(count)]
 
 
