@@ -157,7 +157,9 @@ class Gate:
         features = self._comparison.features(np.stack([image.detail for image in images]))
         log_odds = self.trees.log_odds(features).astype(np.float64)
         counted = standardised(np.stack([histogram(image.grey, image.grey_counts) for image in images]))
-        correlations = (counted @ self._histograms.T).max(axis=1)
+        closest = self._histograms[(counted @ self._histograms.T).argmax(axis=1)]
+        # In double precision: single adds up in another order for every number of images.
+        correlations = (counted.astype(np.float64) * closest).sum(axis=1)
         scores = 1 / (1 + np.exp(-log_odds))
         found = zip(images, features, scores.tolist(), correlations.tolist(), strict=True)
         return [self._decision(image, row, score, correlation) for image, row, score, correlation in found]
