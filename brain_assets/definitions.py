@@ -29,16 +29,13 @@ from brain_core.settings import Settings, load_settings
 
 MODULES = [ingestion, statistics, feedback, datasets, training, evaluation, bundling, promotion, monitoring, baseline]
 MONITORING_GROUP = "monitoring"
-_NEW_DATA = dg.AutomationCondition.any_deps_match(
-    (
+FLOWS_DOWN = (
+    dg.AutomationCondition.eager().replace(
+        "newly_updated_without_root",
         dg.AutomationCondition.newly_updated()
         & ~dg.AutomationCondition.executed_with_root_target()
-        & ~dg.AutomationCondition.all_new_updates_have_run_tags(tag_keys={RETRAINING_TAG})
+        & ~dg.AutomationCondition.all_new_updates_have_run_tags(tag_keys={RETRAINING_TAG}),
     )
-    | dg.AutomationCondition.will_be_requested()
-).with_label("any_deps_updated_by_data")
-FLOWS_DOWN = (
-    dg.AutomationCondition.eager().replace("any_deps_updated", _NEW_DATA)
     & dg.AutomationCondition.all_deps_blocking_checks_passed()
 )
 """An asset is made again as soon as what it is made from is new and passed its blocking checks.
