@@ -174,11 +174,6 @@ def fewer(prepared: Prepared, groups: int | None) -> Prepared:
     return replace(prepared, splits=splits[splits["group"].isin(chosen)])
 
 
-def facts_of(prepared: Prepared) -> pd.DataFrame:
-    """What is known of the images."""
-    return image_facts(KnownImages(prepared.splits, prepared.manifest, prepared.annotations))
-
-
 def saying(started: float) -> Callable[[int, int, dict[str, float]], None]:
     """Tells of every epoch on standard error."""
 
@@ -200,7 +195,8 @@ def measure(options: argparse.Namespace) -> list[dict[str, Any]]:
     gate = build_gate(prepared.statistics[prepared.statistics["key"].isin(prepared.splits["key"])], prepared.splits)
     tables = (prepared.splits, prepared.statistics, prepared.annotations)
     rehearsal = Rehearsal(bucket, *tables, test, gate, saying(time.monotonic()))
-    facts, all_facts = facts_of(prepared), facts_of(everything)
+    all_facts = image_facts(KnownImages(everything.splits, everything.manifest, everything.annotations))
+    facts = all_facts.loc[prepared.splits["key"]]
     if options.bundled:
         publish(PRETRAINED_FOLDER / BUNDLE_FOLDER, bucket)
         version, config = read_champion(bucket).version, TrainingConfig()
