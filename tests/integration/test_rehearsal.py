@@ -28,7 +28,7 @@ from tests.fixtures_bundle import tiny_gate
 COUNT = 60
 STARVED = "pituitary"
 KEPT = 1
-"""Training images of the starved class that the champion has: it needs one."""
+"""Training images of the starved class that the first champion has: it needs one."""
 
 NO_COPIES = AugmentationConfig(copies=0)
 SMALL = {"epochs": 1, "batch_size": 8, "variation": 0.25}
@@ -53,18 +53,10 @@ def installation(tmp_path_factory) -> Rehearsal:
 
 
 @pytest.fixture(scope="module")
-def later(installation) -> list[str]:
-    """Training images of the starved class that the champion never saw."""
-    splits = installation.splits
-    return list(splits.loc[(splits["label"] == STARVED) & (splits["part"] == "train"), "key"])[KEPT:]
-
-
-@pytest.fixture(scope="module")
-def champion(installation, later) -> Rehearsal:
-    """Version `first` knows the training part but for one class."""
-    starved = installation.without(set(later))
-    starved.make("first", FIRST, NO_FEEDBACK)
-    return starved
+def champion(installation) -> Rehearsal:
+    """Version `whole` knows the whole training part."""
+    installation.make("whole", FIRST, NO_FEEDBACK)
+    return installation
 
 
 def poisoned(wrong_share: float) -> list[Upload]:
@@ -88,13 +80,13 @@ def macro_f1(record: PromotionRecord) -> tuple[float, float]:
 
 @pytest.mark.parametrize("wrong_share", [1.0, 0.3])
 def test_poisoned_feedback_never_makes_a_worse_model_the_champion(champion, wrong_share):
-    champion.publish("first")
+    champion.publish("whole")
     feedback = champion.corrected(poisoned(wrong_share))
     assert 30 < feedback["is_used"].sum() < COUNT
     record = champion.retrain(f"poisoned-{wrong_share}", AGAIN, feedback)
     challenger, before = macro_f1(record)
     assert not (record.decision.is_promoted and challenger < before), record.decision.reason
-    expected = f"poisoned-{wrong_share}" if record.decision.is_promoted else "first"
+    expected = f"poisoned-{wrong_share}" if record.decision.is_promoted else "whole"
     assert read_champion(champion.bucket).version == expected
 
 
@@ -110,11 +102,14 @@ def test_poison_on_copies_of_training_images_is_not_even_learned(champion):
     assert not feedback["is_used"].any()
 
 
-def test_feedback_about_a_class_that_the_champion_hardly_knows_makes_a_better_champion(champion, later):
-    champion.publish("first")
-    uploads = [Upload(champion.bucket.read(key), STARVED) for key in later[:COUNT]]
-    record = champion.retrain("fed", AGAIN, champion.corrected(uploads))
+def test_feedback_about_a_class_that_the_champion_hardly_knows_makes_a_better_champion(installation):
+    splits = installation.splits
+    own = splits.loc[(splits["label"] == STARVED) & (splits["part"] == "train"), "key"]
+    starved = installation.without(set(own[KEPT:]))
+    starved.first_model("starved", FIRST)
+    later = [Upload(installation.bucket.read(key), STARVED) for key in own[KEPT : KEPT + COUNT]]
+    record = starved.retrain("fed", AGAIN, starved.corrected(later))
     challenger, before = macro_f1(record)
     assert challenger > before
     assert record.decision.is_promoted, record.decision.reason
-    assert read_champion(champion.bucket).version == "fed"
+    assert read_champion(starved.bucket).version == "fed"
