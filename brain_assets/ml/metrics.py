@@ -20,8 +20,7 @@ if TYPE_CHECKING:
 NO_IMAGES = "There are no images to judge the model on. Add images to the source, or raise the share of the test part."
 CALIBRATION_BINS = 15
 IMAGES_A_BIN = 40
-"""Fewer bins where there are fewer images: what small bins show by chance is only partly taken off again, and with ten
-images a bin, most models that are calibrated would seem not to be."""
+"""At least; fewer bins where there are fewer images. What small bins show by chance is only partly taken off again."""
 
 AUC_CHUNK = 100
 """Drawn sets whose ROC curves are made at a time."""
