@@ -70,15 +70,15 @@ class StraySweeper:
     def __init__(self, engine: Engine, images: Bucket, grace_s: float) -> None:
         self._sessions, self._images, self._grace = sessionmaker(engine), images, timedelta(seconds=grace_s)
 
-    def sweep(self) -> Swept:
+    def sweep(self) -> Swept | None:
         """Delete noted strays, uploads without a row, and files that a killed write left half done.
 
-        Where another process sweeps just now, nothing is done.
+        None where another process sweeps just now: nothing was looked for.
         """
         with translated_errors(), self._sessions.begin() as session:
             mark = _locked_mark(session)
             if mark is None:
-                return Swept(0, 0)
+                return None
             until = datetime.now(UTC) - self._grace
             orphans = self._orphans(session, mark.swept_until - self._grace, until)
             for key in orphans:

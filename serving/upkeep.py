@@ -101,7 +101,7 @@ class Upkeep:
 
     def _sweep(self) -> None:
         swept = self._sweeper.sweep()
-        if any(swept):
+        if swept and any(swept):
             fields = {
                 "event.action": "sweep-images",
                 "event.outcome": "success",

@@ -85,8 +85,12 @@ class Storage:
         return list(self.images.keys("InferenceLogs/"))
 
     def sweep(self) -> None:
-        """What the API does after its grace, at once: nothing may be under way."""
-        StraySweeper(self.engine, self.images, grace_s=0).sweep()
+        """What the API does after its grace, at once: nothing may be under way.
+
+        A server that has just started sweeps too, and while one sweeps no other does: this waits for its turn.
+        """
+        sweeper = StraySweeper(self.engine, self.images, grace_s=0)
+        wait_until(lambda: sweeper.sweep() is not None)
 
     def is_whole(self) -> bool:
         """Each row has its image, and no image is without a row."""
