@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from brain_assets.ml import imagenet
 from brain_assets.ml.confidence import COVERAGE, fit_calibration, set_threshold
+from brain_assets.ml.heap import keep_freed_memory
 from brain_assets.ml.model import architecture_of, build_model, load_weights, weights_bytes
 from brain_assets.ml.networks import join_members, mirror_averaged, shift_evidence
 from brain_assets.ml.trainer import Attempt, Trainer, predicted_logits
@@ -60,6 +61,7 @@ def train(
     import keras
 
     check(data)
+    keep_freed_memory()
     keras.utils.set_random_seed(config.seed)
     model = initial_model(config, data.images.shape[1], initial_weights)
     trainer = Trainer(model, data, config, attempt or Attempt())
