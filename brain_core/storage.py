@@ -153,6 +153,9 @@ class GcsBucket:
     """
 
     def __init__(self, name: str, prefix: str = "", client: Any = None) -> None:
+        # For its traces, also where none are made, the client would ask in a thread, again for two minutes, for what
+        # the roles for objects may not read; it takes this from the environment alone.
+        os.environ["DISABLE_GCS_PYTHON_CLIENT_OTEL_BUCKET_METADATA"] = "true"  # noqa: TID251 - nothing is read
         self._bucket = (client or _gcs_client()).bucket(name)
         self._prefix = f"{prefix.strip('/')}/" if prefix.strip("/") else ""
 

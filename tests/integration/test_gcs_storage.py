@@ -1,6 +1,7 @@
 """`GcsBucket` against a Google Cloud Storage emulator."""
 
 import socket
+import threading
 
 import pytest
 
@@ -102,6 +103,16 @@ def test_a_server_that_is_silent_is_an_error_of_ours(use):
         client = gcs_client_of(f"http://127.0.0.1:{silent.getsockname()[1]}")
         with pytest.raises(StorageError, match="silent is away"):
             use(GcsBucket("silent", client=client))
+
+
+@pytest.mark.usefixtures("_little_patience")
+def test_nothing_is_asked_of_a_server_in_the_background():
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        client = gcs_client_of(f"http://127.0.0.1:{silent.getsockname()[1]}")
+        before = set(threading.enumerate())
+        with pytest.raises(StorageError, match="silent is away"):
+            GcsBucket("silent", client=client).write("a", b"0")
+        assert set(threading.enumerate()) <= before
 
 
 @every_use
