@@ -13,6 +13,7 @@ from brain_assets.asset_store import ImageSet
 from brain_assets.ml.confidence import softmax
 from brain_assets.ml.evaluation import BATCH, Answers, JudgedModel, Predictor
 from brain_assets.ml.evaluation_report import FIGURES_FILE, judged_charts
+from brain_assets.ml.heap import keep_freed_memory
 from brain_assets.ml.metrics_table import BASELINE as ROLE
 from brain_assets.ml.metrics_table import ROLE_TAG
 from brain_assets.ml.model import BASELINE, build_model
@@ -64,6 +65,7 @@ def train_baseline(
 
     # Refuses a class without images.
     class_weights(images.labels)
+    keep_freed_memory()
     keras.utils.set_random_seed(config.seed)
     model = build_model(BASELINE, images.images.shape[1])
     trained = keras.Model(model.inputs, model.output["logits"])

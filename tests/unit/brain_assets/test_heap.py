@@ -1,3 +1,4 @@
+import platform
 import subprocess
 import sys
 
@@ -31,6 +32,6 @@ def faults_of_the_second_time(mode: str) -> int:
     return int(done.stdout)
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="glibc only")
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="glibc only")
 def test_memory_that_was_freed_is_taken_again_without_a_page_fault():
     assert faults_of_the_second_time("kept") < 10 < faults_of_the_second_time("default")
