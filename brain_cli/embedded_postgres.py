@@ -56,18 +56,14 @@ def embedded_postgres(folder: Path) -> Iterator[EmbeddedServer]:
     Raises:
         StartupError: the server did not start.
     """
-    server = _start(folder)
-    try:
+    with contextlib.ExitStack() as started:
+        server = _start(folder, started)
         _create_missing(server.get_uri())
         urls = {name: server.get_uri(database=name) for name in DATABASES}
         process = ProcessId.of(server.get_pid())
         if process is None:
             raise _broken(folder, "it ended at once")
         yield EmbeddedServer(urls, process, folder / "log")
-    finally:
-        # A server that died by itself makes it fail; there is nothing to stop then.
-        with held_back(), contextlib.suppress(psutil.Error):
-            server.cleanup()
 
 
 def leftover_server(folder: Path) -> ProcessId | None:
@@ -101,7 +97,8 @@ def stop_leftover_server(folder: Path) -> ProcessId | None:
     return left
 
 
-def _start(folder: Path) -> Any:
+def _start(folder: Path, started: contextlib.ExitStack) -> Any:
+    """The server; `started` stops it, also when a signal arrives before this returns."""
     with warnings.catch_warnings():
         # Without a runtime folder it falls back to the temporary one, which is fine.
         warnings.filterwarnings("ignore", message="XDG_RUNTIME_DIR")
@@ -113,13 +110,21 @@ def _start(folder: Path) -> Any:
             folder.parent.mkdir(parents=True, exist_ok=True)
             with held_back():
                 _forget_the_dead(folder)
-                return get_server(folder)
+                server = get_server(folder)
+                started.callback(_stop, server)
+            return server
         except (OSError, SubprocessError, RuntimeError, AssertionError) as exc:
             PostgresServer._instances.pop(folder.resolve(), None)
             # It gives a server 10 s, which the repair after a crash or a busy machine may exceed.
             if leftover_server(folder) is None or time.monotonic() > deadline:
                 raise _broken(folder, str(exc)) from exc
             time.sleep(_POLL_INTERVAL_S)
+
+
+def _stop(server: Any) -> None:
+    # A server that died by itself makes it fail; there is nothing to stop then.
+    with held_back(), contextlib.suppress(psutil.Error):
+        server.cleanup()
 
 
 def _forget_the_dead(folder: Path) -> None:

@@ -4,10 +4,10 @@ import os
 import signal
 import sys
 import threading
+import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
-from typing import NoReturn
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _SHELL_OFFSET = 128
@@ -18,18 +18,26 @@ _AGAIN_S = 0.05
 class StopRequested(KeyboardInterrupt):
     """Someone asked for an orderly end.
 
+    Whoever catches it within `stop_on_signals` and goes on says that it is `heard`; it counts as lost otherwise.
+
     Attributes:
         number: the signal.
     """
 
-    def __init__(self, number: int) -> None:
+    def __init__(self, number: int, on_lost: Callable[[int], None] = lambda _number: None) -> None:
         super().__init__(signal.Signals(number).name)
         self.number = number
+        self._until_lost = weakref.finalize(self, on_lost, number)
+        self._until_lost.atexit = False
 
     @property
     def exit_code(self) -> int:
         """What a shell expects of a program that a signal ended: 130 after Ctrl-C, 143 after SIGTERM."""
         return _SHELL_OFFSET + self.number
+
+    def heard(self) -> None:
+        """The end that it asks for has begun."""
+        self._until_lost.detach()
 
 
 @contextmanager
@@ -39,9 +47,13 @@ def stop_on_signals(on_repeat: Callable[[], None]) -> Iterator[None]:
     A signal that was ignored from the start (`nohup`, `&` in a script) stays ignored, but an ignored SIGINT is not
     handed down to what is started meanwhile. For the main thread only.
 
-    Where Python drops the exception, the signal is sent once more.
+    A signal's exception comes up wherever Python is just then, also where it is dropped: in `__del__`, in a callback
+    of the garbage collector, in a library that catches everything ("Note on Signal Handlers and Exceptions" in
+    https://docs.python.org/3/library/signal.html). A stop that was asked for must not be lost, so a signal whose
+    exception is gone and was not `heard` is sent once more.
     """
-    is_stopping = False
+    is_stopping = is_over = False
+    timers: list[threading.Timer] = []
 
     def receive(number: int, _frame: FrameType | None) -> None:
         nonlocal is_stopping
@@ -49,27 +61,34 @@ def stop_on_signals(on_repeat: Callable[[], None]) -> Iterator[None]:
             on_repeat()
             return
         is_stopping = True
-        _raise(number)
+        raise StopRequested(number, send_again)
 
-    def forget() -> None:
+    def send_again(number: int) -> None:
         nonlocal is_stopping
-        is_stopping = False
+        if not is_over:
+            is_stopping = False
+            timers.append(_sent_later(number))
 
-    with _received_by(receive), _sent_again_where_dropped(forget):
+    with _received_by(receive), _dropped_in_silence():
         if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
             # Dagster's code server treats SIGTERM as it found SIGINT: it could only be killed.
             signal.signal(signal.SIGINT, _ignore)
-        yield
+        try:
+            yield
+        finally:
+            is_over = True
+            for timer in timers:
+                timer.cancel()
 
 
 @contextmanager
 def _received_by(receive: Callable[[int, FrameType | None], None]) -> Iterator[None]:
     """Meanwhile the signals that are not ignored call `receive`."""
     former = {number: signal.getsignal(number) for number in SIGNALS}
-    for number, handler in former.items():
-        if handler is not signal.SIG_IGN:
-            signal.signal(number, receive)
     try:
+        for number, handler in former.items():
+            if handler is not signal.SIG_IGN:
+                signal.signal(number, receive)
         yield
     finally:
         for number, handler in former.items():
@@ -77,19 +96,11 @@ def _received_by(receive: Callable[[int, FrameType | None], None]) -> Iterator[N
 
 
 @contextmanager
-def _sent_again_where_dropped(on_dropped: Callable[[], None]) -> Iterator[None]:
-    """Send a signal again whose `StopRequested` came up in `__del__` or a callback of the garbage collector.
-
-    Python drops exceptions there, and a stop that was asked for must not be lost: "Note on Signal Handlers and
-    Exceptions" in https://docs.python.org/3/library/signal.html.
-    """
-    timers: list[threading.Timer] = []
+def _dropped_in_silence() -> Iterator[None]:
+    """Python prints exceptions that it drops; meanwhile not a `StopRequested`, which comes again."""
 
     def look(dropped: "sys.UnraisableHookArgs") -> None:
-        if isinstance(dropped.exc_value, StopRequested):
-            on_dropped()
-            timers.append(_sent_later(dropped.exc_value.number))
-        else:
+        if not isinstance(dropped.exc_value, StopRequested):
             former(dropped)
 
     former, sys.unraisablehook = sys.unraisablehook, look
@@ -97,8 +108,6 @@ def _sent_again_where_dropped(on_dropped: Callable[[], None]) -> Iterator[None]:
         yield
     finally:
         sys.unraisablehook = former
-        for timer in timers:
-            timer.cancel()
 
 
 @contextmanager
@@ -128,7 +137,3 @@ def _sent_later(number: int) -> threading.Timer:
     timer.daemon = True
     timer.start()
     return timer
-
-
-def _raise(number: int) -> NoReturn:
-    raise StopRequested(number)

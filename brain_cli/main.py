@@ -264,6 +264,8 @@ def _run(settings: Settings, once: bool) -> None:
 
 
 def _watch(platform: "Platform") -> None:
+    from brain_cli.interrupts import StopRequested
+
     table = Table("open", "address", title="Running. Ctrl-C stops everything.")
     for part in platform.parts:
         if part.title:
@@ -273,7 +275,8 @@ def _watch(platform: "Platform") -> None:
         while True:
             platform.supervisor.check()
             time.sleep(WATCH_INTERVAL_S)
-    except KeyboardInterrupt:
+    except StopRequested as stop:
+        stop.heard()
         console.print("Stopping…")
 
 

@@ -1,5 +1,6 @@
 import json
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -9,7 +10,9 @@ import psutil
 import pytest
 from sqlalchemy import create_engine, text
 
+from brain_cli import embedded_postgres as module
 from brain_cli.embedded_postgres import DATABASES, embedded_postgres, leftover_server, stop_leftover_server
+from brain_cli.interrupts import StopRequested, stop_on_signals
 from brain_core.errors import StartupError
 from brain_core.settings import sqlalchemy_url
 
@@ -63,6 +66,13 @@ def left_by_a_killed_program(folder):
     assert result.returncode == -9
     yield folder
     stop_leftover_server(folder)
+
+
+def test_a_signal_that_comes_while_it_starts_stops_it(folder, monkeypatch):
+    monkeypatch.setattr(module, "_forget_the_dead", lambda _folder: signal.raise_signal(signal.SIGINT))
+    with pytest.raises(StopRequested), stop_on_signals(lambda: None), embedded_postgres(folder):
+        pytest.fail("started")
+    assert leftover_server(folder) is None
 
 
 def test_nothing_is_left_where_nothing_ran(folder):

@@ -1,3 +1,4 @@
+import contextlib
 import os
 import signal
 import subprocess
@@ -42,10 +43,11 @@ def test_an_ignored_interrupt_stays_ignored_but_not_for_what_is_started():
 def test_a_second_signal_does_not_disturb_the_end():
     repeats: list[str] = []
     with stop_on_signals(lambda: repeats.append("again")):
-        with pytest.raises(StopRequested):
+        with pytest.raises(StopRequested) as stop:
             send(signal.SIGINT)
         send(signal.SIGINT)
         send(signal.SIGTERM)
+    assert stop.value.number == signal.SIGINT
     assert repeats == ["again", "again"]
 
 
@@ -63,6 +65,39 @@ def test_a_signal_that_comes_where_python_drops_exceptions_is_not_lost():
 
     with pytest.raises(StopRequested), stop_on_signals(lambda: None):
         wait()
+
+
+def test_a_signal_whose_exception_a_library_swallows_is_not_lost():
+    def wait() -> None:
+        with contextlib.suppress(BaseException):
+            send(signal.SIGINT)
+        time.sleep(5)
+
+    with pytest.raises(StopRequested), stop_on_signals(lambda: None):
+        wait()
+
+
+def test_a_signal_that_was_heard_is_not_sent_again():
+    with stop_on_signals(lambda: None):
+        try:
+            send(signal.SIGINT)
+        except StopRequested as stop:
+            stop.heard()
+        time.sleep(0.3)
+
+
+def test_a_signal_is_not_sent_again_to_what_comes_after_the_end():
+    received: list[int] = []
+    former = signal.signal(signal.SIGINT, lambda number, _frame: received.append(number))
+    try:
+        with contextlib.suppress(StopRequested), stop_on_signals(lambda: None):
+            send(signal.SIGINT)
+        with stop_on_signals(lambda: None), contextlib.suppress(StopRequested):
+            send(signal.SIGINT)
+        time.sleep(0.3)
+    finally:
+        signal.signal(signal.SIGINT, former)
+    assert received == []
 
 
 def test_other_dropped_exceptions_are_told_as_ever(monkeypatch):
