@@ -161,7 +161,9 @@ def dashboard_command(port: int, address: str = LOOPBACK) -> tuple[str, ...]:
     page = str(ROOT / "dashboard" / "app.py")
     options = {"port": str(port), "address": address, "headless": "true"}
     flags = [f"--server.{name}={value}" for name, value in options.items()]
-    return (sys.executable, "-m", "streamlit", "run", page, *flags, "--browser.gatherUsageStats=false")
+    # A session's images are one object that its runs change: two runs at once, Streamlit's default, would race for it.
+    flags += ["--runner.fastReruns=false", "--browser.gatherUsageStats=false"]
+    return (sys.executable, "-m", "streamlit", "run", page, *flags)
 
 
 def _code_server(settings: Settings) -> Part:

@@ -122,6 +122,7 @@ def test_browser_hundred_files_with_ten_broken_ones(page, rows):
 
 
 def test_browser_sessions_at_once_see_only_their_own_images(browser, pages_url, rows):
+    expect.set_options(timeout=120_000)
     # Each tab is a session; some of them share a browser profile.
     contexts = [browser.new_context() for _ in range(SESSIONS // 4)]
     pages = [contexts[min(number, len(contexts) - 1)].new_page() for number in range(SESSIONS)]
@@ -134,7 +135,7 @@ def test_browser_sessions_at_once_see_only_their_own_images(browser, pages_url, 
     for number, (page, image) in enumerate(zip(pages, images, strict=True)):
         hand_in(page, (f"mine-{number}.jpg", image))
     for page in pages:
-        expect(page.get_by_text("The model says")).to_be_visible(timeout=120_000)
+        expect(page.get_by_text("The model says")).to_be_visible()
 
     stored = {str(one): digest for one, digest in rows("SELECT id, image_sha256 FROM prediction")}
     assert len(stored) == SESSIONS
