@@ -24,7 +24,7 @@ class StopRequested(KeyboardInterrupt):
         number: the signal.
     """
 
-    def __init__(self, number: int, on_lost: Callable[[int], None] = lambda _number: None) -> None:
+    def __init__(self, number: int, on_lost: Callable[[int], None]) -> None:
         super().__init__(signal.Signals(number).name)
         self.number = number
         self._until_lost = weakref.finalize(self, on_lost, number)
