@@ -15,7 +15,7 @@ from brain_assets.defs import (
     statistics,
     training,
 )
-from brain_assets.defs.automation import JOBS, automation, monitoring_daily
+from brain_assets.defs.automation import automation, jobs, monitoring_daily
 from brain_assets.defs.training_runs import RETRAINING_TAG
 from brain_assets.resources import (
     AssetIOManager,
@@ -49,7 +49,7 @@ def build_definitions(settings: Settings) -> dg.Definitions:
     return dg.Definitions(
         assets=_assets(),
         asset_checks=dg.load_asset_checks_from_modules(MODULES),
-        jobs=JOBS,
+        jobs=jobs(settings),
         schedules=[monitoring_daily],
         sensors=[
             *automation(settings),

@@ -14,7 +14,8 @@ import uuid6
 
 from brain_core.errors import DeliveryError
 from brain_core.labels import NOTICE
-from brain_core.settings import MailSettings, Settings
+from brain_core.setting_groups import MailSettings
+from brain_core.settings import Settings
 
 TIMEOUT_S = 30
 IMPLICIT_TLS_PORT = 465

@@ -11,7 +11,8 @@ from starlette.middleware.cors import CORSMiddleware
 
 from brain_core.database import open_engine
 from brain_core.labels import NOTICE
-from brain_core.settings import ServingSettings, Settings
+from brain_core.setting_groups import ServingSettings
+from brain_core.settings import Settings
 from serving.bodies import BodyLimits
 from serving.deps import Seams, open_services
 from serving.failures import Failures

@@ -12,7 +12,7 @@ from starlette.requests import Request
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from brain_core.errors import ForeignSite
-from brain_core.settings import ServingSettings
+from brain_core.setting_groups import ServingSettings
 from serving.problem_types import problem_type
 from serving.problems import problem_response
 

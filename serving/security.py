@@ -10,7 +10,7 @@ from starlette.concurrency import run_in_threadpool
 
 from brain_core.errors import KeyMissing, KeyRefused, RateLimited, ScopeMissing
 from brain_core.keys import ApiKey, Scope, key_hash
-from brain_core.settings import ServingSettings
+from brain_core.setting_groups import ServingSettings
 from serving.rate_limits import RateLimiter
 
 KEY_HEADER = "X-API-Key"

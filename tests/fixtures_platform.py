@@ -108,7 +108,9 @@ def platform(elasticsearch: ElasticsearchServer) -> Iterator[RunningPlatform]:
     with tempfile.TemporaryDirectory(prefix="brain-", dir="/tmp", ignore_cleanup_errors=True) as folder:
         ports, environment = platform_environment(Path(folder))
         environment |= {
-            "BRAIN_FEEDBACK__SENSOR_INTERVAL_S": "5",
+            "BRAIN_FEEDBACK__SENSOR_INTERVAL_S": "1",
+            "BRAIN_RETRAINING__EPOCHS": "1",
+            "BRAIN_RETRAINING__MIN_STEPS": "1",
             "BRAIN_LOGS__ELASTICSEARCH_URL": elasticsearch.url,
             "BRAIN_LOGS__ELASTICSEARCH_USER": "elastic",
             "BRAIN_LOGS__ELASTICSEARCH_PASSWORD": PASSWORD,

@@ -28,6 +28,16 @@ def test_the_example_environment_has_every_setting_and_no_other():
     assert set(named) == set(setting_names())
 
 
+def test_the_example_environment_with_every_line_in_force_changes_nothing(monkeypatch, tmp_path):
+    from brain_core.settings import load_settings
+
+    before = load_settings()
+    lines = (ROOT / ".env.example").read_text().splitlines()
+    (tmp_path / ".env").write_text("\n".join(line.removeprefix("#") for line in lines if line.startswith("#BRAIN_")))
+    monkeypatch.chdir(tmp_path)
+    assert load_settings() == before
+
+
 def test_the_documented_defaults_are_the_real_ones(monkeypatch):
     from brain_core.settings import load_settings
 

@@ -22,9 +22,13 @@ from brain_assets.defs.training_runs import (
 )
 from brain_assets.resources import BucketResource, DatabaseResource, SourceResource
 from brain_core.errors import BrainError
+from brain_core.setting_groups import RetrainingSettings
 from brain_core.settings import Settings
 
 if TYPE_CHECKING:
+    # Dagster's public names lack it.
+    from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
+
     from brain_assets.ml.batches import Plan
     from brain_core.corrections import Waiting
 
@@ -52,16 +56,9 @@ ingest_batch = dg.define_asset_job(
 data_and_model_build = dg.define_asset_job(
     "data_and_model_build", selection=build_assets, description="From the manifest to the promotion decision."
 )
-model_retraining = dg.define_asset_job(
-    RETRAINING_JOB,
-    selection=dg.AssetSelection.assets("feedback_set").downstream() - monitoring_assets - baseline_assets,
-    tags={RETRAINING_TAG: "true"},
-    description="The same assets again from the feedback down. In the replaced system: `retrain_model`.",
-)
 monitoring = dg.define_asset_job(
     "monitoring", selection=monitoring_assets, description="Reference profile, recent predictions and drift report."
 )
-JOBS = (ingest_batch, data_and_model_build, model_retraining, monitoring, baseline_job)
 
 data_flow = dg.AutomationConditionSensorDefinition(
     "data_flow",
@@ -78,6 +75,24 @@ monitoring_daily = dg.ScheduleDefinition(
     default_status=dg.DefaultScheduleStatus.RUNNING,
     description="Every night at 3:00 UTC.",
 )
+
+
+def jobs(settings: Settings) -> "list[UnresolvedAssetJobDefinition]":
+    """The jobs; a retraining has the parameters of the settings, which the launch pad shows and may change."""
+    return [ingest_batch, data_and_model_build, retraining_job(settings.retraining), monitoring, baseline_job]
+
+
+def retraining_job(settings: RetrainingSettings) -> "UnresolvedAssetJobDefinition":
+    """`model_retraining`, which trains as the settings say unless a launch says otherwise."""
+    training = settings.model_dump(include={"epochs", "min_steps"}, exclude_none=True)
+    weighting = settings.model_dump(include={"feedback_weight"})
+    return dg.define_asset_job(
+        RETRAINING_JOB,
+        selection=dg.AssetSelection.assets("feedback_set").downstream() - monitoring_assets - baseline_assets,
+        config={"ops": {"training_set": {"config": weighting}, "trained_model": {"config": training}}},
+        tags={RETRAINING_TAG: "true"},
+        description="The same assets again from the feedback down. In the replaced system: `retrain_model`.",
+    )
 
 
 def automation(settings: Settings) -> list[dg.SensorDefinition]:
@@ -178,7 +193,7 @@ def _feedback_threshold_sensor(settings: Settings) -> dg.SensorDefinition:
     threshold = settings.feedback.threshold
 
     @dg.sensor(
-        job=model_retraining,
+        job_name=RETRAINING_JOB,
         minimum_interval_seconds=settings.feedback.sensor_interval_s,
         default_status=dg.DefaultSensorStatus.RUNNING,
     )

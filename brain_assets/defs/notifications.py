@@ -4,7 +4,7 @@ import logging
 
 import dagster as dg
 
-from brain_assets.defs.automation import model_retraining
+from brain_assets.defs.automation import retraining_job
 from brain_assets.defs.run_mail import (
     DECISION,
     AssetReport,
@@ -19,6 +19,7 @@ from brain_assets.defs.training_runs import REASON_TAG
 from brain_assets.resources import MailResource
 from brain_core.errors import DeliveryError
 from brain_core.events import configure_logging
+from brain_core.setting_groups import RetrainingSettings
 from brain_core.settings import load_settings
 
 logger = logging.getLogger(__name__)
@@ -50,7 +51,7 @@ def failure_email(context: dg.RunFailureSensorContext, mail: MailResource) -> No
 
 @dg.run_status_sensor(
     run_status=dg.DagsterRunStatus.STARTED,
-    monitored_jobs=[model_retraining],
+    monitored_jobs=[retraining_job(RetrainingSettings())],
     default_status=dg.DefaultSensorStatus.RUNNING,
     minimum_interval_seconds=10,
 )

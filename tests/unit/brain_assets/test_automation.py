@@ -15,9 +15,8 @@ from brain_assets.defs.automation import (
     _source_sensor,
     automation,
     ingest_batch,
-    model_retraining,
 )
-from brain_assets.defs.training_runs import UNFINISHED, unfinished_training
+from brain_assets.defs.training_runs import RETRAINING_JOB, UNFINISHED, unfinished_training
 from brain_assets.resources import BucketResource, SourceResource
 from brain_core.corrections import Waiting
 from brain_core.imaging import encode_jpeg
@@ -56,7 +55,7 @@ def test_the_same_corrections_are_asked_for_under_the_same_key_until_an_attempt_
     first = request_for(instance, 51).run_key
     assert request_for(instance, 51).run_key == first
     assert request_for(instance, 51, "others").run_key != first
-    add_run(instance, model_retraining.name, dg.DagsterRunStatus.FAILURE, {CORRECTIONS_TAG: "these"})
+    add_run(instance, RETRAINING_JOB, dg.DagsterRunStatus.FAILURE, {CORRECTIONS_TAG: "these"})
     assert request_for(instance, 51).run_key != first
 
 
@@ -83,14 +82,14 @@ def test_a_run_that_makes_no_model_is_in_nobodys_way(instance):
 def test_a_retraining_that_did_not_end_well_is_tried_again_but_not_for_ever(instance, ended):
     for _ in range(MAX_ATTEMPTS):
         assert isinstance(request_for(instance, 51), dg.RunRequest)
-        add_run(instance, model_retraining.name, ended, {CORRECTIONS_TAG: "these"})
+        add_run(instance, RETRAINING_JOB, ended, {CORRECTIONS_TAG: "these"})
     assert "failed 3 times within a day" in str(request_for(instance, 51).skip_message)
     assert isinstance(request_for(instance, 52, "one more"), dg.RunRequest)
 
 
 def test_attempts_that_a_clock_which_was_moved_back_puts_into_the_future_count(instance, monkeypatch):
     for _ in range(MAX_ATTEMPTS):
-        add_run(instance, model_retraining.name, dg.DagsterRunStatus.FAILURE, {CORRECTIONS_TAG: "these"})
+        add_run(instance, RETRAINING_JOB, dg.DagsterRunStatus.FAILURE, {CORRECTIONS_TAG: "these"})
     moved_back = datetime.now(UTC) - timedelta(days=3)
     monkeypatch.setattr(automation_module, "_now", lambda: moved_back)
     assert "failed 3 times" in str(request_for(instance, 51).skip_message)

@@ -1,6 +1,7 @@
 import dagster as dg
 import pytest
 
+from brain_assets.config import TrainingParameters, TrainingSetParameters
 from brain_assets.definitions import build_definitions
 from brain_core.settings import load_settings
 
@@ -50,6 +51,28 @@ def test_a_retraining_makes_the_same_assets_from_the_feedback_down(definitions):
         "feedback_set", "training_set", "augmented_dataset", "trained_model", "model_evaluation", "inference_bundle",
         "promotion",
     }  # fmt: skip
+
+
+def retraining_config() -> tuple[dict, dict]:
+    """What the assets of a retraining are given that nobody configures: `training_set`, `trained_model`."""
+    job = build_definitions(load_settings()).resolve_job_def("model_retraining")
+    given = dg.validate_run_config(job, {})["ops"]
+    return given["training_set"]["config"], given["trained_model"]["config"]
+
+
+def test_a_retraining_has_the_parameters_of_the_settings(monkeypatch):
+    monkeypatch.setenv("BRAIN_RETRAINING__EPOCHS", "3")
+    monkeypatch.setenv("BRAIN_RETRAINING__MIN_STEPS", "40")
+    monkeypatch.setenv("BRAIN_RETRAINING__FEEDBACK_WEIGHT", "2.5")
+    weighting, training = retraining_config()
+    assert weighting == {"feedback_weight": 2.5}
+    assert (training["epochs"], training["min_steps"]) == (3, 40)
+
+
+def test_without_settings_a_retraining_trains_as_its_start_asks_for():
+    weighting, training = retraining_config()
+    assert weighting == {"feedback_weight": TrainingSetParameters().feedback_weight}
+    assert TrainingParameters(**training) == TrainingParameters()
 
 
 def test_what_must_hold_blocks(definitions):

@@ -4,7 +4,7 @@ import json
 import pytest
 from starlette.responses import Response
 
-from brain_core.settings import ServingSettings
+from brain_core.setting_groups import ServingSettings
 from serving.foreign_sites import ForeignSites, is_this_machine
 
 

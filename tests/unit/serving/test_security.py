@@ -6,7 +6,7 @@ import pytest
 
 from brain_core.errors import DatabaseError, KeyMissing, KeyRefused, RateLimited, ScopeMissing
 from brain_core.keys import ApiKey, Scope, key_hash
-from brain_core.settings import ServingSettings
+from brain_core.setting_groups import ServingSettings
 from serving import security
 from serving.rate_limits import RateLimiter
 from serving.security import Caller, Guard, KeyRing
