@@ -57,6 +57,13 @@ def test_our_containers_get_only_settings_that_exist(name):
     assert variables <= {*setting_names(), *OUTSIDE_SETTINGS}
 
 
+def test_the_settings_of_the_feedback_loop_reach_the_parts_that_read_them():
+    loop = {name for name in setting_names() if name.startswith(("BRAIN_FEEDBACK__", "BRAIN_RETRAINING__"))}
+    assert loop <= set(SERVICES["dagster-code"]["environment"])
+    for part in ("serving", "dashboard"):
+        assert {"BRAIN_FEEDBACK__THRESHOLD", "BRAIN_FEEDBACK__REVIEW"} <= set(SERVICES[part]["environment"])
+
+
 @pytest.mark.parametrize("name", SERVICES)
 def test_mounted_files_and_named_volumes_exist(name):
     for mount in SERVICES[name].get("volumes", []):
