@@ -3,7 +3,7 @@
 import ipaddress
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
 
 from brain_core.cores import usable_cores
 
@@ -14,10 +14,20 @@ def _on_this_machine(group: dict[str, Any]) -> str:
     return f"http://127.0.0.1:{group['port']}"
 
 
+def given(values: Any) -> Any:
+    """What is not empty: `NAME=` means the default, also where `.env` or an image says something else."""
+    return {name: value for name, value in values.items() if value != ""} if isinstance(values, dict) else values
+
+
 class Group(BaseModel):
-    """A group of settings; an unknown name in it is an error."""
+    """A group of settings; an unknown name in it is an error, an empty value means the default."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _given(cls, values: Any) -> Any:
+        return given(values)
 
 
 class DatabaseSettings(Group):

@@ -12,7 +12,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, Field, SecretStr, ValidationError
+from pydantic import BaseModel, Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, DotEnvSettingsSource, SettingsConfigDict
 
 from brain_core.errors import SettingsError
@@ -31,6 +31,7 @@ from brain_core.setting_groups import (
     ServingSettings,
     SourceSettings,
     UploadSettings,
+    given,
 )
 
 PREFIX = "BRAIN_"
@@ -49,8 +50,6 @@ class Settings(BaseSettings):
         env_prefix=PREFIX,
         env_nested_delimiter=DELIMITER,
         env_file=".env",
-        # `NAME=` in a file or a container's environment: as if it were not there.
-        env_ignore_empty=True,
         extra="ignore",
         frozen=True,
     )
@@ -70,6 +69,11 @@ class Settings(BaseSettings):
     model: ModelSettings = Field(default_factory=ModelSettings)
     feedback: FeedbackSettings = Field(default_factory=FeedbackSettings)
     retraining: RetrainingSettings = Field(default_factory=RetrainingSettings)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _given(cls, values: Any) -> Any:
+        return given(values)
 
     @cached_property
     def home_path(self) -> Path:
@@ -194,7 +198,7 @@ def _refuse_unknown_names() -> None:
 
 def _names_in_dotenv() -> Iterable[str]:
     try:
-        return DotEnvSettingsSource(Settings, env_ignore_empty=False).env_vars
+        return DotEnvSettingsSource(Settings).env_vars
     except (OSError, UnicodeDecodeError) as exc:
         raise SettingsError(f".env cannot be read: {exc}. Make it a readable text file in UTF-8.") from exc
 

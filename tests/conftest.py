@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import pytest
 from sqlalchemy import create_engine, text
 from xdist.scheduler import LoadFileScheduling
@@ -30,6 +31,10 @@ pytest_plugins = [
 ]
 
 PLATFORM_TESTS = "tests/e2e/"
+
+# How long an example takes is the machine's affair: no test is a timed one.
+hypothesis.settings.register_profile("untimed", hypothesis.settings.default, deadline=None)
+hypothesis.settings.load_profile("untimed")
 
 # pytest-xdist sets it for its workers; a console that is made meanwhile would keep that width.
 os.environ.pop("COLUMNS", None)

@@ -180,7 +180,7 @@ KIND = st.sampled_from(
 
 
 @given(body=BODY, end=st.sampled_from([b"--b--\r\n", b"--b--", b""]), kind=KIND)
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_no_form_makes_the_server_fail(http, body, end, kind):
     response = http.post("/v1/predictions", content=body + end, headers={"Content-Type": kind})
     assert response.status_code in {201, 400, 413, 415, 422}

@@ -135,7 +135,7 @@ states = st.dictionaries(st.sampled_from([f"glioma/{n}.jpg" for n in range(8)]),
 
 
 @given(st.lists(states, min_size=1, max_size=4), st.integers(1, 4))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_whatever_happens_each_image_is_in_one_batch_and_none_is_read_twice(history, batch_size):
     import tempfile
 

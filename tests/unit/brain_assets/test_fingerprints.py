@@ -29,7 +29,7 @@ def test_features_are_the_same_in_each_orientation(orientation: int):
     np.testing.assert_allclose(invariant_features(images), invariant_features(turned(images, orientation)), atol=1e-6)
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(first=st.integers(0, 1000), second=st.integers(0, 1000), share=st.floats(0, 1), turn=st.integers(0, 7))
 def test_features_are_never_further_apart_than_the_thumbnails(first, second, share, turn):
     left = noise(first)

@@ -139,7 +139,7 @@ def test_bucket_that_is_away_is_an_error(image_folder: Path, tmp_path: Path):
         ingest_all(FolderSource(image_folder), LocalBucket(tmp_path / "blocked"))
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(data=st.one_of(st.binary(max_size=64), st.binary(max_size=64).map(lambda tail: distinct_jpeg(0)[:-64] + tail)))
 def test_any_bytes_give_one_row_that_agrees_with_the_bucket(data: bytes, tmp_path_factory: pytest.TempPathFactory):
     bucket = LocalBucket(tmp_path_factory.mktemp("bucket"))

@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from brain_assets.ml.localisation import (
@@ -105,7 +105,6 @@ sides = st.tuples(st.floats(0, 1), st.floats(0, 1)).map(sorted)
 
 
 @given(sides, sides, st.integers(1, 9), st.integers(1, 9))
-@settings(deadline=None)
 def test_any_box_gives_its_image_weights_that_add_up_and_mirror(across, down, height, width):
     boxes = box(across[0], down[0], across[1], down[1])
     targets = cell_targets(boxes, np.array([0]), (height, width))

@@ -306,7 +306,7 @@ def test_the_decision_is_the_same_each_time_and_survives_json():
     assert Decision.model_validate_json(decision.model_dump_json()) == decision
 
 
-SETTINGS = settings(max_examples=25, deadline=None)
+SETTINGS = settings(max_examples=25)
 FEW = 60
 
 

@@ -27,7 +27,7 @@ def many_groups(groups_by_class: int = 100) -> Tables:
     return tables(rows)
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(
     rows=st.lists(st.tuples(st.integers(0, 30), st.sampled_from(CLASSES)), max_size=80),
     fractions=st.sampled_from([(0.7, 0.1, 0.2), (0.02, 0.49, 0.49), (0.01, 0.01, 0.98), (0.98, 0.01, 0.01)]),
@@ -110,7 +110,7 @@ IMAGES = st.lists(st.tuples(st.integers(0, 40), st.integers(0, 25), st.sampled_f
 EARLIER = st.dictionaries(st.integers(0, 90), st.sampled_from(PARTS), max_size=30)
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(rows=IMAGES, seed=st.integers(0, 3), earlier=EARLIER, by=st.sampled_from(["key", "pixel_sha256"]))
 def test_earlier_assignments_are_kept_and_nothing_crosses(rows, seed, earlier, by):
     groups, manifest = with_components(rows)
@@ -135,7 +135,7 @@ def test_earlier_assignments_are_kept_and_nothing_crosses(rows, seed, earlier, b
     assert shuffled.equals(splits)
 
 
-@settings(deadline=None, max_examples=20)
+@settings(max_examples=20)
 @given(rows=IMAGES, more=IMAGES, seed=st.integers(0, 3))
 def test_test_images_stay_test_images_whatever_is_added(rows, more, seed):
     first = assign_splits(*with_components(rows), seed=seed)

@@ -39,7 +39,7 @@ def test_without_variation_an_image_is_itself_or_its_mirror_image():
     assert found == {True, False}
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.integers(0, 10_000))
 def test_the_box_moves_with_the_lesion_whatever_else_happens(seed):
     config = replace(VariationConfig(), gamma=0.0, field=0.0, curve_share=0.0, blur_share=0.0, noise_share=0.0)

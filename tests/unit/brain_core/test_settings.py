@@ -116,8 +116,16 @@ def test_settings_survive_the_way_through_the_environment_of_a_process(monkeypat
     assert load_settings() == settings
 
 
-def test_an_empty_variable_is_as_if_it_were_not_there(monkeypatch):
-    for name in ("BRAIN_RETRAINING__EPOCHS", "BRAIN_DATABASE__URL", "BRAIN_SERVING__HOST"):
+def test_an_empty_variable_means_the_default(monkeypatch):
+    defaults = load_settings()
+    for name in setting_names():
         monkeypatch.setenv(name, "")
-    settings = load_settings()
-    assert (settings.retraining.epochs, settings.database.url, settings.serving.host) == (None, None, "127.0.0.1")
+    assert load_settings() == defaults
+
+
+def test_an_empty_variable_means_the_default_also_where_the_file_says_something_else(monkeypatch, tmp_path):
+    (tmp_path / ".env").write_text("BRAIN_LOGS__ELASTICSEARCH_URL=https://search:9200\n")
+    monkeypatch.chdir(tmp_path)
+    assert load_settings().logs.elasticsearch_url is not None
+    monkeypatch.setenv("BRAIN_LOGS__ELASTICSEARCH_URL", "")
+    assert load_settings().logs.elasticsearch_url is None

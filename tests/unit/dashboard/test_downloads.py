@@ -2,7 +2,7 @@ import csv
 import io
 import json
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from brain_core.contracts import Feedback
@@ -49,7 +49,6 @@ def test_csv_has_a_line_an_image_whatever_became_of_it():
     assert "secret-token" not in text
 
 
-@settings(deadline=None)
 @given(st.text(st.characters(exclude_categories=["Cs", "Cc"])))
 def test_file_name_stays_what_it_is_and_is_never_a_formula(name):
     (row,) = rows(as_csv([(name, Failure("Damaged.", is_passing=False))]))

@@ -2,13 +2,12 @@
 
 import html
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from dashboard.views.drift import _sandboxed
 
 
-@settings(deadline=None)
 @given(report=st.text())
 def test_report_stays_inside_its_frame(report):
     framed = _sandboxed(report.encode("utf-8", "replace"))

@@ -98,7 +98,7 @@ def test_empty_or_absent_spool_has_no_events(spool, exists):
     assert services(spool) == []
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(junk=st.binary(max_size=80))
 def test_junk_beside_an_event_does_not_hide_it(spool, junk):
     path = write_events(spool, event(message="whole"))

@@ -1,5 +1,5 @@
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from brain_core.errors import ApiError, DatabaseError, SettingsError, StorageError
@@ -30,7 +30,6 @@ def test_status_is_enough_where_a_proxy_answered_without_a_problem_document(stat
     assert words in sentence(ApiError("x", status))
 
 
-@settings(deadline=None)
 @given(status=st.integers(0, 599), problem=st.dictionaries(st.sampled_from(["type", "detail"]), st.text() | st.none()))
 def test_any_answer_at_all_gives_a_sentence(status, problem):
     assert sentence(ApiError("x", status, problem)).strip()
