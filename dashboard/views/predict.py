@@ -1,5 +1,7 @@
 """Predict: consent, upload, answers with their maps, feedback, erasure; all through the API."""
 
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 from uuid import UUID
 
 import streamlit as st
@@ -16,6 +18,9 @@ from dashboard.overview import result_table, results
 from dashboard.resources import client, failures_told, settings, status_client
 from dashboard.uploads import MAX_IMAGES, Upload
 from dashboard.wording import as_paragraphs, counted, sentence
+
+if TYPE_CHECKING:
+    from streamlit.runtime.uploaded_file_manager import UploadedFile
 
 CONSENT_EVERY_S = 60
 
@@ -65,14 +70,15 @@ def _uploader(is_agreed: bool) -> None:
             # Not greyed out: that would be hard to read, and there is nothing to do here yet.
             st.markdown(f"Agree to the text above; then you upload JPEG or PNG files here, up to {MAX_IMAGES} at once.")
             return
-        st.file_uploader(
+        files = st.file_uploader(
             f"JPEG or PNG, up to {MAX_IMAGES} at once",
             type=["jpg", "jpeg", "png"],
             accept_multiple_files=True,
             key=_uploader_key(),
             max_upload_size=max(1, settings().upload.max_bytes // 2**20),
-            on_change=_take_uploads,
         )
+        if files:
+            _take_uploads(files)
         st.markdown("No image at hand? Try one of these:")
         with st.container(horizontal=True):
             for file_name, label in EXAMPLES.items():
@@ -90,10 +96,12 @@ def _uploader_key() -> str:
     return f"upload-{st.session_state.get('taken_count', 0)}"
 
 
-def _take_uploads() -> None:
-    files = [Upload(file.name, file.getvalue()) for file in st.session_state[_uploader_key()]]
+def _take_uploads(files: Sequence["UploadedFile"]) -> None:
+    # Not as the uploader's callback: where another run is asked for meanwhile, Streamlit ends a callback at its first
+    # look at the session and never calls it again. What ends here is done by the next run.
+    _add([Upload(file.name, file.getvalue()) for file in files])
     st.session_state.taken_count = st.session_state.get("taken_count", 0) + 1
-    _add(files)
+    st.rerun()
 
 
 def _take_example(file_name: str) -> None:

@@ -1,6 +1,8 @@
 import pytest
+import streamlit as st
 
 from brain_core.labels import CONSENT_TEXT, CONSENT_VERSION
+from dashboard import session
 from dashboard.wording import as_paragraphs
 from tests.fixtures_bundle import slice_jpeg
 from tests.fixtures_dashboard import PREDICTION_ID, SLICE, alerts, consent, created, press, problem, said, upload
@@ -138,6 +140,25 @@ def test_many_images_are_counted_listed_and_shown_one_at_a_time(page, scripted_a
     assert any("The file is damaged." in text for text in alerts(page))
     press(page, "Take it off the list")
     assert {metric.label: metric.value for metric in page.metric}["Not readable"] == "0"
+
+
+def test_upload_that_another_click_interrupts_is_taken_by_the_next_run(page, scripted_api, monkeypatch):
+    uploads, interruptions = session.uploads, ["another click"]
+
+    def interrupted_once():
+        if interruptions:
+            interruptions.pop()
+            st.rerun()
+        return uploads()
+
+    # The same ends a run, or a callback, that looks at the session's state while another run is asked for.
+    monkeypatch.setattr(session, "uploads", interrupted_once)
+    page.file_uploader[0].set_value([("a.jpg", slice_jpeg(), "image/jpeg")]).run()
+
+    assert interruptions == []
+    assert "The model says" in said(page)
+    assert not page.file_uploader[0].value
+    assert scripted_api.count("POST predictions") == 1
 
 
 def test_list_shows_one_kind_when_asked(page, scripted_api):
