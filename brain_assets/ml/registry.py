@@ -74,9 +74,10 @@ class TrackedRun:
 
     def set_tags(self, tags: Mapping[str, str]) -> None:
         """Keep facts to find the run by."""
+        from mlflow.entities import RunTag
+
         with translated_errors():
-            for name, value in tags.items():
-                self._client.set_tag(self.run_id, name, value)
+            self._client.log_batch(self.run_id, tags=[RunTag(name, value) for name, value in tags.items()])
 
     def log_files(self, files: Mapping[str, bytes], folder: str) -> None:
         """Keep files under `folder` among the run's artifacts."""
