@@ -93,7 +93,9 @@ def _step(label: str, icon: str, target: str) -> None:
 
 
 def _take_choice() -> None:
-    st.session_state.chosen = st.session_state["chosen-image"]
+    # Where the sidebar's own run comes first, Streamlit may not know the chooser's key here: the choice stays then.
+    if (chosen := st.session_state.get("chosen-image")) is not None:
+        st.session_state["chosen"] = chosen
 
 
 def _choose(content: str) -> None:

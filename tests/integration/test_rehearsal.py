@@ -94,16 +94,18 @@ def poisoned(slices: list[Upload], wrong_share: float) -> list[Upload]:
     return uploads
 
 
-def macro_f1(record: PromotionRecord) -> tuple[float, float]:
-    figure = next(figure for figure in record.decision.figures if figure.name == "macro-F1")
+def compared(record: PromotionRecord, name: str = "macro-F1") -> tuple[float, float]:
+    """A figure of the challenger and of the champion."""
+    figure = next(figure for figure in record.decision.figures if figure.name == name)
     assert figure.challenger is not None
     assert figure.champion is not None
     return figure.challenger, figure.champion
 
 
 def test_feedback_about_a_class_that_the_champion_hardly_knows_makes_a_better_champion(fed):
-    challenger, before = macro_f1(fed.record)
-    assert challenger > before
+    for figure in ("macro-F1", f"recall of {STARVED}"):
+        challenger, before = compared(fed.record, figure)
+        assert challenger > before
     assert fed.record.decision.is_promoted, fed.record.decision.reason
     assert read_champion(fed.installation.bucket).version == "fed"
 
@@ -115,7 +117,7 @@ def test_poisoned_feedback_never_makes_a_worse_model_the_champion(fed, new_slice
     assert 30 < feedback["is_used"].sum() - fed.feedback["is_used"].sum() < COUNT
     version = f"poisoned-{wrong_share}"
     record = fed.installation.retrain(version, TRUSTING, feedback)
-    challenger, before = macro_f1(record)
+    challenger, before = compared(record)
     # The poison works, so that a policy that promoted everything would be found out.
     assert challenger < before or wrong_share < 1
     assert not (record.decision.is_promoted and challenger < before), record.decision.reason

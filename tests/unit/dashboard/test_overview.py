@@ -1,6 +1,8 @@
 import pytest
+import streamlit as st
 from streamlit.testing.v1 import AppTest
 
+from dashboard import overview
 from tests.fixtures_bundle import slice_jpeg
 from tests.fixtures_dashboard import press, said
 
@@ -38,6 +40,14 @@ def test_image_is_chosen_by_its_name(page):
     chooser.select_index(2).run()
 
     assert next(button.disabled for button in page.button if button.label == "Next")
+
+
+def test_choice_that_streamlit_lost_leaves_the_one_before(monkeypatch):
+    monkeypatch.setattr(st, "session_state", {"chosen": "the one before"})
+
+    overview._take_choice()
+
+    assert st.session_state == {"chosen": "the one before"}
 
 
 def test_filter_that_nothing_passes_shows_no_image(page):
