@@ -97,8 +97,9 @@ def _uploader_key() -> str:
 
 
 def _take_uploads(files: Sequence["UploadedFile"]) -> None:
-    # Not as the uploader's callback: where another run is asked for meanwhile, Streamlit ends a callback at its first
-    # look at the session and never calls it again. What ends here is done by the next run.
+    # Not as the uploader's callback: after a run of the sidebar alone, Streamlit may not know the uploader's key there;
+    # and where another run is asked for meanwhile, it ends a callback at its first look at the session and never calls
+    # it again. What ends here is done by the next run.
     _add([Upload(file.name, file.getvalue()) for file in files])
     st.session_state.taken_count = st.session_state.get("taken_count", 0) + 1
     st.rerun()
