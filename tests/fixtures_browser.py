@@ -38,13 +38,24 @@ SCROLLED = "document.querySelector('[data-testid=stMain]')?.scrollHeight ?? 0"
 
 # Not for the session: while Playwright runs, its event loop runs, and no other test may use `asyncio.run`.
 @pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    """Chromium without a window; skips by name, or fails under `REQUIRE=all`, where there is none."""
+def _chromium() -> Iterator[Browser]:
     path = need(chromium, "Chromium")
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=path, args=FLAGS)
         yield browser
         browser.close()
+
+
+@pytest.fixture
+def browser(_chromium: Browser) -> Iterator[Browser]:
+    """Chromium without a window; skips by name, or fails under `REQUIRE=all`, where there is none.
+
+    What a test opened is closed after it, also when it failed: left open, it would take the processor from the next.
+    """
+    expect.set_options(timeout=PATIENCE_MS)
+    yield _chromium
+    for context in _chromium.contexts:
+        context.close()
 
 
 def picture(page: Page, path: Path) -> None:
@@ -95,7 +106,6 @@ def opened(browser: Browser, url: str, **context: Any) -> Page:
     """A page of a new browser session, with a reader's patience."""
     page = browser.new_context(**{"viewport": {"width": 1280, "height": 1000}, **context}).new_page()
     page.set_default_timeout(PATIENCE_MS)
-    expect.set_options(timeout=PATIENCE_MS)
     page.goto(url)
     return page
 
@@ -127,11 +137,9 @@ def all_pages_url(api_port: int, tmp_path_factory: pytest.TempPathFactory) -> It
 
 
 @pytest.fixture
-def page(browser: Browser, all_pages_url: str, api: str) -> Iterator[Page]:
+def page(browser: Browser, all_pages_url: str, api: str) -> Page:
     """The dashboard of a new browser session; the module's fixture `api` is the prediction API behind it."""
-    page = opened(browser, all_pages_url)
-    yield page
-    page.context.close()
+    return opened(browser, all_pages_url)
 
 
 @pytest.fixture

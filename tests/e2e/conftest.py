@@ -1,7 +1,5 @@
 """What the tests on the running platform share."""
 
-from collections.abc import Iterator
-
 import pytest
 from playwright.sync_api import Browser, Page
 
@@ -10,8 +8,6 @@ from tests.fixtures_platform import RunningPlatform
 
 
 @pytest.fixture
-def page(browser: Browser, platform: RunningPlatform) -> Iterator[Page]:
+def page(browser: Browser, platform: RunningPlatform) -> Page:
     """The platform's dashboard in a new browser session."""
-    page = opened(browser, platform.url("DASHBOARD"))
-    yield page
-    page.context.close()
+    return opened(browser, platform.url("DASHBOARD"))

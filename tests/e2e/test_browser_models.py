@@ -68,4 +68,3 @@ def test_browser_models_fit_a_phone(browser, platform, key):
 
     assert page.evaluate("document.querySelector('[data-testid=stMain]').scrollWidth") <= 390
     keep_picture(page, "models-phone")
-    page.context.close()

@@ -130,4 +130,3 @@ def test_browser_review_fits_a_phone(browser, platform, key, corrected):
 
     assert page.evaluate("document.querySelector('[data-testid=stMain]').scrollWidth") <= 390
     keep_picture(page, "review-phone")
-    page.context.close()

@@ -75,7 +75,6 @@ def test_browser_review_and_models_have_no_serious_fault_for_people_with_impairm
     page.get_by_role("link", name="Models").click()
     expect(page.get_by_text("Side by side")).to_be_visible()
     assert serious(page) == []
-    page.context.close()
 
 
 def test_browser_promotion_is_asked_for_only_after_a_confirmation(page, champion_bucket, api):
