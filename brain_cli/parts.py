@@ -30,6 +30,12 @@ compute_logs:
 concurrency:
   runs:
     max_concurrent_runs: 1
+run_coordinator:
+  module: dagster.core.run_coordinator
+  class: QueuedRunCoordinator
+  config:
+    # A run starts a second after it was asked for; Dagster's own five would be a tenth of a short retraining.
+    dequeue_interval_seconds: 1
 run_monitoring:
   enabled: true
   start_timeout_seconds: 300

@@ -186,19 +186,26 @@ def _relations(statistics: pd.DataFrame, source: pd.DataFrame) -> pd.DataFrame:
 
 def _with_votes(images: pd.DataFrame, agreements: Iterable[Agreement], disagreement: Resolution) -> pd.DataFrame:
     """With `votes`, `votes_against` and `chosen`, the label that holds for the image (None: none does)."""
-    readers = _agreed_by_group(images, agreements)
-    votes = pd.DataFrame({"votes": 0, "votes_against": 0, "chosen": None}, index=images.index)
-    for group, rows in images[images["group"] >= 0].groupby("group"):
-        # Whoever reviewed a correction looked at it twice; those nobody looked at do not outvote it.
-        reviewed = rows[rows["reviewer"].notna()]
-        counted = reviewed if len(reviewed) else rows
-        found = Counter(counted["label"].tolist())
-        found.update({} if len(reviewed) else readers.get(group, {}))
-        own = rows["label"].map(found).fillna(0).astype(int)
-        votes.loc[rows.index, "votes"] = own
-        votes.loc[rows.index, "votes_against"] = found.total() - own
-        votes.loc[rows.index, "chosen"] = _chosen(found, str(counted["label"].iloc[-1]), disagreement)
-    return images.join(votes)
+    counted = _counted(images)
+    found: dict[Any, Counter[str]] = defaultdict(Counter)
+    for group, label in zip(counted["group"], counted["label"], strict=True):
+        found[group][label] += 1
+    reviewed = set(counted.loc[counted["reviewer"].notna(), "group"])
+    for group, readers in _agreed_by_group(images, agreements).items():
+        found[group].update({} if group in reviewed else readers)
+    newest = dict(zip(counted["group"], counted["label"], strict=True))
+    chosen = {group: _chosen(found[group], label, disagreement) for group, label in newest.items()}
+    own = [found[group][label] for group, label in zip(images["group"], images["label"], strict=True)]
+    against = [found[group].total() - votes for group, votes in zip(images["group"], own, strict=True)]
+    holds = pd.Series([chosen.get(group) for group in images["group"]], index=images.index, dtype=object)
+    return images.assign(votes=own, votes_against=against, chosen=holds)
+
+
+def _counted(images: pd.DataFrame) -> pd.DataFrame:
+    """The corrections that count: where some of an image were reviewed, twice looked at, the others do not."""
+    known = images[images["group"] >= 0]
+    is_reviewed = known["reviewer"].notna()
+    return known[is_reviewed | ~known["group"].isin(known.loc[is_reviewed, "group"])]
 
 
 def _agreed_by_group(images: pd.DataFrame, agreements: Iterable[Agreement]) -> dict[Any, Counter[str]]:
