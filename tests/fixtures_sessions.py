@@ -1,7 +1,7 @@
 """Sessions of the running dashboard without a browser, over Streamlit's own web socket: many at once are cheap."""
 
 import uuid
-from typing import Any, Self
+from typing import Any
 
 import httpx
 from streamlit.proto.BackMsg_pb2 import BackMsg
@@ -44,14 +44,13 @@ class PageSession:
             max_size=None,
         )
 
-    def __enter__(self) -> Self:
-        """Load the page."""
-        self._run()
-        return self
-
-    def __exit__(self, *error: object) -> None:
+    def close(self) -> None:
         """Close the tab."""
         self._socket.close()
+
+    def load(self) -> None:
+        """Show the page, which is empty until then."""
+        self._run()
 
     def find(self, kind: str, label: str) -> Any:
         """The element of a kind (its name in Streamlit's protocol) whose label or text has these words.
