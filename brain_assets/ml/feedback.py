@@ -202,8 +202,9 @@ def _with_votes(images: pd.DataFrame, agreements: Iterable[Agreement], disagreem
 
 
 def _counted(images: pd.DataFrame) -> pd.DataFrame:
-    """The corrections that count: where some of an image were reviewed, twice looked at, the others do not."""
+    """The corrections that vote."""
     known = images[images["group"] >= 0]
+    # Whoever reviewed a correction looked at it twice; those nobody looked at do not outvote it.
     is_reviewed = known["reviewer"].notna()
     return known[is_reviewed | ~known["group"].isin(known.loc[is_reviewed, "group"])]
 
