@@ -34,7 +34,7 @@ run_coordinator:
   module: dagster.core.run_coordinator
   class: QueuedRunCoordinator
   config:
-    # A run starts a second after it was asked for; Dagster's own five would be a tenth of a short retraining.
+    # Dagster's own five seconds would be felt in every short run.
     dequeue_interval_seconds: 1
 run_monitoring:
   enabled: true

@@ -133,6 +133,7 @@ def test_browser_tabs_see_only_their_own_images(browser, pages_url, rows):
 
     known_by = [shown_id(page) for page in pages]
     stored = {str(one): digest for one, digest in rows("SELECT id, image_sha256 FROM prediction")}
+    assert len(stored) == len(pages)
     assert [stored[one] for one in known_by] == [hashlib.sha256(image).hexdigest() for image in images]
 
 

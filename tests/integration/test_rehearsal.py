@@ -32,7 +32,7 @@ KEPT = 1
 """Training images of the starved class that the first champion has: it needs one."""
 
 INPUT_SIZE = 128
-"""Height and width in pixels: less than the product's 160, so that a training takes half the time."""
+"""Height and width in pixels: less than the product's 160, so that a training takes less time."""
 
 NO_COPIES = AugmentationConfig(copies=0)
 SMALL = {"epochs": 1, "batch_size": 8, "variation": 0.25}
